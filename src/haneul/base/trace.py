@@ -1,0 +1,25 @@
+"""Trace: the thread through every hop of a request. Ids are W3C sized; faces write them in their cloud's form."""
+
+import msgspec
+
+from .env import Env
+
+
+class Trace(msgspec.Struct, frozen=True, array_like=True):
+    """trace_id: 32 hex digits, the first 8 of them the start in epoch seconds. span_id, parent_id: 16 hex digits or ""."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str = ""
+    sampled: bool = True
+
+
+def new_trace(env: Env) -> Trace:
+    """A trace that begins here."""
+    raw = env.token(20).hex()
+    return Trace(f"{int(env.now()) & 0xFFFFFFFF:08x}{raw[:24]}", raw[24:])
+
+
+def child_of(trace: Trace, env: Env) -> Trace:
+    """The next hop of the same trace."""
+    return Trace(trace.trace_id, env.token(8).hex(), trace.span_id, trace.sampled)

@@ -1,0 +1,1 @@
+"""The faces: each cloud speaks its own words here and nowhere below."""

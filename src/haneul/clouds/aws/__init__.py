@@ -1,0 +1,1 @@
+"""Amazon Web Services: wire protocols, signatures and operations over the engines."""

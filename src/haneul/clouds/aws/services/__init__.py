@@ -1,0 +1,1 @@
+"""One module or folder per service; each offers SERVICE, a table of its operations."""

@@ -1,0 +1,1 @@
+"""Every 'and then tell X': the durable outbox and its retries."""

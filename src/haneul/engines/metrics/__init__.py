@@ -1,0 +1,1 @@
+"""Counted and measured facts about what ran."""

@@ -1,0 +1,1 @@
+"""Spans of every request, joined by trace id."""

@@ -1,0 +1,1 @@
+"""The front door: HTTP from the socket to a Request, and a Response back to the socket."""

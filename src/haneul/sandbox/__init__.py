@@ -1,0 +1,1 @@
+"""Where user code runs: one contract (api.py), several tiers of isolation behind it."""
