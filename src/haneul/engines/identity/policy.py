@@ -39,7 +39,12 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
+    """Statements in the order in which they were written."""
+
     statements: tuple[Statement, ...]
+
+
+NOTHING = Policy(())
 
 
 class Named(msgspec.Struct, frozen=True):
