@@ -4,6 +4,7 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import struct
 import zlib
 from collections.abc import Callable
 
@@ -13,6 +14,8 @@ ALGORITHMS = ("md5", "sha1", "sha256", "crc32", "crc32c", "crc64nvme")
 
 # Reflected polynomials. CRC32C: RFC 3720 appendix B.4; CRC64NVME: NVM Express base specification 2.0, section 5.2.1.3.4.
 _POLYNOMIALS = {"crc32c": (0x82F63B78, 32), "crc64nvme": (0x9A6C9329AC4BC9B5, 64)}
+
+_WORD = struct.Struct("<Q")
 
 
 def new(name: str) -> Digest:
@@ -24,6 +27,13 @@ def new(name: str) -> Digest:
     if name not in _POLYNOMIALS:
         raise AssertionError(f"checksum {name!r} is not one of {', '.join(ALGORITHMS)}")
     return Crc(_native(name) or functools.partial(crc_in_python, name), _POLYNOMIALS[name][1] // 4)
+
+
+def digest_of(name: str, data: bytes) -> str:
+    """The digest of data that is at hand, hexadecimal."""
+    digest = new(name)
+    digest.update(data)
+    return digest.hexdigest()
 
 
 class Crc:
@@ -48,8 +58,8 @@ def crc_in_python(name: str, data: bytes, crc: int = 0) -> int:
     t0, t1, t2, t3, t4, t5, t6, t7 = _tables(name)
     crc ^= mask
     whole = len(data) - len(data) % 8
-    for at in range(0, whole, 8):
-        word = int.from_bytes(data[at : at + 8], "little") ^ crc
+    for (word,) in _WORD.iter_unpack(memoryview(data)[:whole]):
+        word ^= crc
         crc = (
             t7[word & 0xFF]
             ^ t6[word >> 8 & 0xFF]

@@ -16,7 +16,7 @@ from haneul.base.limits import CHANGES_MAX_ROWS, COMMIT_BATCH_MAX, SCAN_MAX_ROWS
 from haneul.base.log import Log
 
 from . import sqlite_file
-from .lock import OwnerLock, make_directory
+from .directory import OwnerLock, make_directory
 from .sqlite_batch import Batch, Feeds, Key, check_limit, feed_floor, make_tables, table_of
 from .store import Change, Range, Schema, Space, Store, Txn
 

@@ -10,6 +10,7 @@ from typing import Any
 from haneul.base.errors import Damaged, Unavailable
 from haneul.base.limits import CHECK_ON_OPEN_MAX_BYTES, WAL_CHECKPOINT_PAGES
 
+from .directory import sync
 from .store import Schema
 
 APPLICATION_ID = 0x686E756C
@@ -128,15 +129,6 @@ def migrate(connection: sqlite3.Connection, schema: Schema, version: int) -> Non
         raise
     # The header of the file itself says the new version from now on, and an older haneul reads it there.
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-def sync(path: Path) -> None:
-    """Make a file's content, or a directory's entries, durable."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _restart_feed(connection: sqlite3.Connection, name: str) -> None:

@@ -1,4 +1,4 @@
-"""One owner at a time: a lock on a part of the data directory that the kernel releases when its process ends."""
+"""The data directory: made private, owned by one process at a time, its entries synced."""
 
 import fcntl
 import os
@@ -36,11 +36,23 @@ class OwnerLock:
 
 
 def make_directory(directory: Path) -> None:
-    """The directory, readable by its owner only when it is new. Raises Unavailable when it cannot be made."""
+    """The directory, durable, readable by its owner only when it is new. Raises Unavailable when it cannot be made."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in reversed(missing):
+            path.mkdir(mode=0o700, exist_ok=True)
+            sync(path.parent)
     except OSError as error:
         raise Unavailable("data directory", os.fspath(directory), f"cannot be made: {error.strerror}") from error
+
+
+def sync(path: Path) -> None:
+    """Make a file's content, or a directory's entries, durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _open(path: Path) -> int:
