@@ -1,0 +1,5 @@
+"""`python -m haneul` is `haneul`."""
+
+from haneul.cli.main import main
+
+main()
