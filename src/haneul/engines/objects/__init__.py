@@ -1,1 +1,1 @@
-"""Buckets and the objects in them."""
+"""Objects: buckets, objects of any size, multipart uploads, and the events that changes to them cause."""
