@@ -80,6 +80,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     payload         the handler's answer, or the error document, as JSON bytes
     duration_us     measured outside the sandbox
     peak_memory_mb  0 where it cannot be measured
+    dropped_bytes   size of an answer (kind ok or error) above PAYLOAD_SYNC_MAX_BYTES: it was not kept, payload is empty
     """
 
     kind: str
@@ -87,6 +88,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     duration_us: int = 0
     peak_memory_mb: int = 0
+    dropped_bytes: int = 0
 
 
 class Instance(Protocol):

@@ -31,6 +31,7 @@ OK = b"O"
 NO = b"N"
 
 _LENGTH = struct.Struct(">I")
+_COPY_MAX_BYTES = 64 * 1024
 
 
 def frame(kind: bytes, *parts: bytes) -> bytes:
@@ -39,6 +40,12 @@ def frame(kind: bytes, *parts: bytes) -> bytes:
     return _LENGTH.pack(len(body) + 1) + kind + body
 
 
+def event_parts(meta: bytes, payload: bytes) -> tuple[bytes, ...]:
+    """An event frame in one piece, or in two when copying a large payload would cost more than a second buffer."""
+    head = b"".join((_LENGTH.pack(len(meta) + len(payload) + 5), EVENT, _LENGTH.pack(len(meta)), meta))
+    return (head + payload,) if len(payload) < _COPY_MAX_BYTES else (head, payload)
+
+
 def event(meta: bytes, payload: bytes) -> bytes:
     """An event frame."""
-    return b"".join((_LENGTH.pack(len(meta) + len(payload) + 5), EVENT, _LENGTH.pack(len(meta)), meta, payload))
+    return b"".join(event_parts(meta, payload))

@@ -1,0 +1,157 @@
+"""Interpreters: which Pythons are on this machine, and which of them serves a runtime name such as "python3.12"."""
+
+import asyncio
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from haneul.base import limits
+from haneul.base.env import Env
+from haneul.base.errors import Invalid, NotBuilt, Unavailable
+
+OLDEST = 9  # python3.9: what boot/python.py runs on
+
+_PYTHON = re.compile(r"python3\.(\d{1,2})")
+_RUNTIMES = {
+    "python": r"python(2\.7|3\.([6-9]|1[0-9]))",
+    "Node.js": r"nodejs(4\.3(-edge)?|6\.10|8\.10|1[02468]\.x|2[024]\.x)?",
+    "Java": r"java(8|8\.al2|11|17|21|25)",
+    "Ruby": r"ruby(2\.5|2\.7|3\.[2-5])",
+    ".NET": r"dotnet(core[123]\.[01]|6|8|10)",
+    "Go": r"go1\.x",
+    "custom": r"provided(\.al2|\.al2023)?",
+}
+_PROVIDED = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """The interpreter (a key of Interpreters.found) that serves a runtime; warning is "" when it is the very one."""
+
+    interpreter: str
+    warning: str = ""
+
+
+class Interpreters:
+    """The interpreters of this machine, by names such as "python3.12". Looking costs a few directory listings, once;
+    each is run once to see that it is what its name says, when it is first used."""
+
+    def __init__(self, env: Env, *, environ: Mapping[str, str] = os.environ, home: Path | None = None) -> None:
+        self._env = env
+        self._environ = environ
+        self._home = home if home is not None else Path.home()
+        self._found: dict[str, str] | None = None
+        self._verified: set[str] = set()
+
+    @property
+    def found(self) -> dict[str, str]:
+        """Name -> executable, in order of version; one for each version."""
+        if self._found is None:
+            by_minor: dict[int, str] = {sys.version_info[1]: os.path.realpath(sys.executable)}
+            for minor, path in _candidates(_folders(self._environ.get("PATH", ""), self._home)):
+                by_minor.setdefault(minor, path)
+            self._found = {f"python3.{minor}": by_minor[minor] for minor in sorted(by_minor)}
+        return self._found
+
+    def choose(self, runtime: str, *, strict: bool = False) -> Choice:
+        """The nearest interpreter for a runtime that AWS knows. strict: only the very version will do.
+
+        Raises Invalid for an unknown name, NotBuilt for another language, Unavailable for what strict refuses.
+        """
+        family = next((name for name, pattern in _RUNTIMES.items() if re.fullmatch(pattern, runtime)), None)
+        if family is None:
+            raise Invalid("runtime", runtime, "is not the name of a runtime")
+        if family != "python":
+            raise NotBuilt("runtime", runtime, f"{family} functions are not offered yet; Python functions are")
+        if runtime in self.found:
+            return Choice(runtime)
+        if strict:
+            raise Unavailable(
+                "runtime", runtime, f"{runtime} is not on this machine, and strict runtimes are asked for"
+            )
+        wanted = 0 if runtime == "python2.7" else int(runtime.rpartition(".")[2])
+        nearest = min(self.found, key=lambda name: (abs(int(name.rpartition(".")[2]) - wanted), name))
+        return Choice(nearest, f"{runtime} is not on this machine; using {nearest}")
+
+    async def executable(self, interpreter: str) -> str:
+        """The path of an interpreter, seen to run and to be of its version. Raises Unavailable when it is not."""
+        path = self.found.get(interpreter)
+        if path is None:
+            raise Unavailable("interpreter", interpreter, "is not on this machine")
+        if interpreter not in self._verified:
+            said = await self._run(path, "-I", "-S", "-c", "import sys;print('python%d.%d'%sys.version_info[:2])")
+            if said != interpreter:
+                raise Unavailable("interpreter", interpreter, f"{path} does not run, or is another version")
+            self._verified.add(interpreter)
+        return path
+
+    async def _run(self, *command: str) -> str:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+        except OSError:
+            return ""
+        try:
+            output, _ = await self._env.within(limits.INTERPRETER_CHECK_TIMEOUT_S, process.communicate())
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            return ""
+        return output.decode(errors="replace").strip()
+
+
+def provided_packages() -> dict[str, Path]:
+    """Name -> folder or file of what functions may import without bringing it, as in Lambda: boto3 and what it needs."""
+    found: dict[str, Path] = {}
+    for name in _PROVIDED:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None:
+            origin = Path(spec.origin)
+            place = origin.parent if spec.submodule_search_locations else origin
+            found[place.name] = place
+    return found
+
+
+def link_provided_packages(folder: Path) -> Path:
+    """Fill a folder with links to the provided packages, for tiers that see the real file tree; the folder again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, place in provided_packages().items():
+        link = folder / name
+        if not link.exists():
+            link.unlink(missing_ok=True)
+            link.symlink_to(place)
+    return folder
+
+
+def _folders(path: str, home: Path) -> Iterable[Path]:
+    """Where interpreters live, the best first: version managers' own folders, then the usual places, then PATH."""
+    for versions in (
+        home / ".pyenv" / "versions",
+        home / ".local" / "share" / "uv" / "python",
+        home / ".asdf" / "installs" / "python",
+    ):
+        if versions.is_dir():
+            yield from (entry / "bin" for entry in sorted(versions.iterdir(), reverse=True))
+    yield from (Path("/usr/local/bin"), Path("/usr/bin"), Path("/opt/homebrew/bin"))
+    # A version manager's shims are scripts that run whatever is selected elsewhere.
+    yield from (Path(part) for part in path.split(os.pathsep) if part and Path(part).name != "shims")
+
+
+def _candidates(folders: Iterable[Path]) -> Iterable[tuple[int, str]]:
+    for folder in folders:
+        try:
+            names = os.listdir(folder)  # noqa: PTH208 - names are all we look at
+        except OSError:
+            continue
+        for name in names:
+            match = _PYTHON.fullmatch(name)
+            if match and int(match[1]) >= OLDEST and os.access(folder / name, os.X_OK):
+                yield int(match[1]), os.path.realpath(folder / name)
