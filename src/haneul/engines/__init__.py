@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
+from .identity.engine import IdentityEngine
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engines:
     """Made once by app.py, handed to every operation. (Each engine is added here when it exists.)"""
+
+    identity: IdentityEngine

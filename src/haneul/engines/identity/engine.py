@@ -130,11 +130,9 @@ class IdentityEngine:
         scope = Scope(principal.account, "")
         session = self.sessions.find(principal.account, principal.access_key) if principal.access_key else None
         narrowed: tuple[Named, ...] | None = None
-        if session is not None and (session.limits or session.limit_refs):
+        if session is not None and (session.limits or session.limit_refs or principal.kind == "federated"):
             documents = [Named("session policy", each.policy) for each in session.limits]
             narrowed = (*documents, *self._managed(scope, session.limit_refs))
-        if principal.kind == "root":
-            return Rules(session=narrowed)
         holder = self._holder(scope, principal)
         if holder is None:
             return Rules(session=narrowed)

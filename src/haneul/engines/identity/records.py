@@ -20,6 +20,9 @@ class Credential(msgspec.Struct, frozen=True):
     expires_ms: int | None
     principal: Principal
 
+    def __repr__(self) -> str:
+        return f"Credential({self.principal.access_key})"  # never a secret in a log or a traceback
+
 
 class PolicyRef(msgspec.Struct, frozen=True, order=True, array_like=True):
     """A managed policy: one of the account's own, or one that the cloud itself provides to every account."""
@@ -42,6 +45,9 @@ class Login(msgspec.Struct, frozen=True):
     salt: bytes
     created_ms: int
     reset_required: bool = False
+
+    def __repr__(self) -> str:
+        return "Login(…)"
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -123,6 +129,9 @@ class Key(msgspec.Struct, frozen=True):
     used_service: str = ""
     used_region: str = ""
 
+    def __repr__(self) -> str:
+        return f"Key({self.id})"
+
 
 class Session(msgspec.Struct, frozen=True):
     """Temporary credentials, until expires_ms.
@@ -141,6 +150,9 @@ class Session(msgspec.Struct, frozen=True):
     limits: tuple[Document, ...] = ()
     limit_refs: tuple[PolicyRef, ...] = ()
     tags: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Session({self.key})"
 
 
 class Trusted(msgspec.Struct, frozen=True):

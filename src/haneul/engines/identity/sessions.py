@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from haneul.base import limits
 from haneul.base.env import Env, Timer
 from haneul.base.errors import Failure, Throttled
+from haneul.base.limits import LENT_CREDENTIALS_MAX, SESSION_SWEEP_S, SESSIONS_MAX
 from haneul.base.log import Log
 from haneul.base.scope import Scope
 
@@ -18,6 +18,8 @@ from .holders import Holders
 from .principal import Principal
 from .provider import Provider, new_id
 from .records import SESSIONS, Document, PolicyRef, Session
+
+_TOKEN_BYTES = 240
 
 
 class Sessions:
@@ -61,15 +63,18 @@ class Sessions:
         limits: Sequence[Document] = (),
         limit_refs: Sequence[PolicyRef] = (),
         tags: Mapping[str, str] | None = None,
+        token_min_chars: int = 0,
     ) -> Session:
         """Credentials that act as the role. Whether the caller may was decided before. Raises NotFound("role", …)."""
         holder = self._roles.get(scope, role)
-        principal = Principal(scope.account, "session", holder.name, holder.id, session)
-        return await self._issue(principal, duration_s, tuple(limits), tuple(limit_refs), dict(tags or {}))
-
-    async def extend(self, principal: Principal, *, duration_s: int) -> Session:
-        """Temporary credentials that act as a user, or as an account's root, itself."""
-        return await self._issue(principal, duration_s, (), (), {})
+        return await self.issue(
+            Principal(scope.account, "session", holder.name, holder.id, session),
+            duration_s=duration_s,
+            limits=limits,
+            limit_refs=limit_refs,
+            tags=tags,
+            token_min_chars=token_min_chars,
+        )
 
     async def lend(self, scope: Scope, role: str, session: str, *, duration_s: int) -> Session:
         """Credentials of a role for a program that haneul runs: the same ones again while half their time is left, so
@@ -79,7 +84,7 @@ class Sessions:
         lent = self._lent.get(about)
         if lent is not None and lent.expires_ms - self._env.now_ms() > duration_s * 500:
             return lent
-        if len(self._lent) >= limits.LENT_CREDENTIALS_MAX:
+        if len(self._lent) >= LENT_CREDENTIALS_MAX:
             self._lent.pop(next(iter(self._lent)))
         self._lent[about] = lent = await self.assume(scope, role, session, duration_s=duration_s)
         return lent
@@ -88,28 +93,31 @@ class Sessions:
         """After an account was wiped: what was lent is no longer known."""
         self._lent = {about: lent for about, lent in self._lent.items() if about[0] != account}
 
-    async def _issue(
+    async def issue(
         self,
         principal: Principal,
+        *,
         duration_s: int,
-        narrowed: tuple[Document, ...],
-        narrowed_refs: tuple[PolicyRef, ...],
-        tags: dict[str, str],
+        limits: Sequence[Document] = (),
+        limit_refs: Sequence[PolicyRef] = (),
+        tags: Mapping[str, str] | None = None,
+        token_min_chars: int = 0,
     ) -> Session:
-        if len(self._due) >= limits.SESSIONS_MAX:
+        """Temporary credentials for a principal of any kind. Raises Throttled while SESSIONS_MAX are alive."""
+        if len(self._due) >= SESSIONS_MAX:
             raise Throttled("session", principal.session, "too many temporary credentials are in use")
         key = new_id(self._env, self._provider, "session")
         now_ms = self._env.now_ms()
         session = Session(
             key=key,
             secret=new_secret(self._env),
-            token=base64.b64encode(self._env.token(240)).decode(),
+            token=base64.b64encode(self._env.token(max(_TOKEN_BYTES, -(-token_min_chars * 3 // 4)))).decode(),
             principal=msgspec.structs.replace(principal, access_key=key),
             created_ms=now_ms,
             expires_ms=now_ms + duration_s * 1000,
-            limits=narrowed,
-            limit_refs=narrowed_refs,
-            tags=tags,
+            limits=tuple(limits),
+            limit_refs=tuple(limit_refs),
+            tags=dict(tags or {}),
         )
         heapq.heappush(self._due, (session.expires_ms, principal.account, key))
         await self._book.add(principal.account, SESSIONS, key, session)
@@ -118,7 +126,7 @@ class Sessions:
 
     def _wait(self) -> None:
         if self._timer is None and self._due and not self._stopped:
-            wait_s = max(limits.SESSION_SWEEP_S, self._due[0][0] / 1000 - self._env.now())
+            wait_s = max(SESSION_SWEEP_S, self._due[0][0] / 1000 - self._env.now())
             self._timer = self._env.call_later(wait_s, self._wake)
 
     def _wake(self) -> None:
