@@ -8,8 +8,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import msgspec
-
 from haneul.base import limits
 from haneul.base.env import Env
 from haneul.base.errors import Invalid, NotBuilt, Unavailable
@@ -27,13 +25,6 @@ _RUNTIMES = {
     "custom": r"provided(\.al2|\.al2023)?",
 }
 _PROVIDED = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
-
-
-class Choice(msgspec.Struct, frozen=True):
-    """The interpreter (a key of Interpreters.found) that serves a runtime; warning is "" when it is the very one."""
-
-    interpreter: str
-    warning: str = ""
 
 
 class Interpreters:
@@ -57,8 +48,10 @@ class Interpreters:
             self._found = {f"python3.{minor}": by_minor[minor] for minor in sorted(by_minor)}
         return self._found
 
-    def choose(self, runtime: str, *, strict: bool = False) -> Choice:
-        """The nearest interpreter for a runtime that AWS knows. strict: only the very version will do.
+    def choose(self, runtime: str, *, strict: bool = False) -> tuple[str, str]:
+        """The nearest interpreter (a key of found) for a runtime that AWS knows, and a warning when it is another version.
+
+        strict: only the very version will do.
 
         Raises Invalid for an unknown name, NotBuilt for another language, Unavailable for what strict refuses.
         """
@@ -68,14 +61,14 @@ class Interpreters:
         if family != "python":
             raise NotBuilt("runtime", runtime, f"{family} functions are not offered yet; Python functions are")
         if runtime in self.found:
-            return Choice(runtime)
+            return runtime, ""
         if strict:
             raise Unavailable(
                 "runtime", runtime, f"{runtime} is not on this machine, and strict runtimes are asked for"
             )
         wanted = 0 if runtime == "python2.7" else int(runtime.rpartition(".")[2])
         nearest = min(self.found, key=lambda name: (abs(int(name.rpartition(".")[2]) - wanted), name))
-        return Choice(nearest, f"{runtime} is not on this machine; using {nearest}")
+        return nearest, f"{runtime} is not on this machine; using {nearest}"
 
     async def executable(self, interpreter: str) -> str:
         """The path of an interpreter, seen to run and to be of its version. Raises Unavailable when it is not."""

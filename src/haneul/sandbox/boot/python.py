@@ -203,7 +203,10 @@ class Runtime:
         """One log event, which may be several lines long."""
         if text.endswith("\n"):
             text = text[:-1]
-        self._out.write(text.replace("\n", _LINE_BREAK) + "\n")
+        try:
+            self._out.write(text.replace("\n", _LINE_BREAK) + "\n")
+        except (OSError, ValueError):
+            return  # the handler closed it: its own affair
 
     def log_error(self, document: dict[str, Any]) -> None:
         """The error document as a log event, in the function's log format."""
@@ -456,7 +459,7 @@ class _Shipped:
         return spec
 
     def create_module(self, spec: ModuleSpec) -> None:
-        return None
+        """Nothing special: an ordinary module object will do."""
 
     def exec_module(self, module: ModuleType) -> None:
         exec(marshal.loads(binascii.a2b_base64(self._files[module.__name__][1])), module.__dict__)
@@ -586,10 +589,8 @@ def _line_stream(fd: int) -> TextIOWrapper:
 
 def _exit_status(code: object) -> int:
     """What sys.exit(code) means to the parent, with its message printed."""
-    if code is None:
-        return 0
-    if isinstance(code, int):
-        return code & 0xFF
+    if code is None or isinstance(code, int):
+        return (code or 0) & 0xFF
     print(code, file=sys.stderr)  # noqa: T201
     return 1
 
