@@ -23,10 +23,10 @@ from .api import Capabilities, Instance, LogSink, Outcome, Spec
 from .channel import Ended, LiveInstance
 from .interpreters import Interpreters, link_provided_packages
 
-_BOOT_DIR = str(Path(boot.__file__).parent)
+BOOT_DIR = str(Path(boot.__file__).parent)
 # Imported rather than run as a script, so that its compiled form is kept; and it leaves no trace for user code to trip over.
 _LAUNCH = (
-    f"import sys;sys.path.insert(0,{_BOOT_DIR!r});import python;del sys.path[0],sys.modules['python'];python.serve(3)"
+    f"import sys;sys.path.insert(0,{BOOT_DIR!r});import python;del sys.path[0],sys.modules['python'];python.serve(3)"
 )
 
 Command = Callable[[Spec, str, Path], list[str]]

@@ -11,7 +11,7 @@ from haneul.base.errors import Invalid, NotBuilt, Unavailable
 from haneul.sandbox.interpreters import Interpreters, link_provided_packages, provided_packages
 
 HERE = f"python3.{sys.version_info[1]}"
-OTHER = "python3.9" if HERE != "python3.9" else "python3.10"
+THIS = os.path.realpath(sys.executable)
 
 
 def machine(home: Path, *versions: str) -> Interpreters:
@@ -29,7 +29,7 @@ def machine(home: Path, *versions: str) -> Interpreters:
 
 
 def test_the_python_that_runs_haneul_is_always_found(tmp_path: Path) -> None:
-    assert machine(tmp_path).found == {HERE: os.path.realpath(sys.executable)}
+    assert machine(tmp_path).found == {HERE: THIS}
 
 
 def test_programs_are_known_by_their_names_and_old_ones_left_out(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_an_unknown_runtime_is_invalid(tmp_path: Path, runtime: str) -> None:
 async def test_an_interpreter_is_run_once_before_it_is_used(tmp_path: Path) -> None:
     found = machine(tmp_path, "python3.40")
 
-    assert await found.executable(HERE) == os.path.realpath(sys.executable)
+    assert await found.executable(HERE) == THIS
     with pytest.raises(Unavailable, match="another version"):
         await found.executable("python3.40")
 

@@ -1,6 +1,7 @@
 """The process tier with real processes: start, answers, ends, and that nothing is left behind."""
 
 import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,8 +15,6 @@ from haneul.sandbox.interpreters import Interpreters
 from haneul.sandbox.process import ProcessSandbox, reason_of
 
 from .loop import write_app
-
-NAME = "python3.11"
 
 SOURCE = """
 import os, sys, tempfile, time
@@ -43,7 +42,7 @@ class Rig:
         self.folder = folder
         self.code = write_app(folder / "code", SOURCE)
         found = Interpreters(env)
-        self.name = next(iter(name for name in found.found if name == NAME), next(iter(found.found)))
+        self.name = f"python3.{sys.version_info[1]}"
         self.lines: list[bytes] = []
         self.sandbox = ProcessSandbox(env, SilentLog(), folder / "sandbox", found, **more)
 
@@ -70,6 +69,10 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     await one.sandbox.open()
     yield one
     await one.sandbox.close()
+
+
+def there(path: Path) -> bool:
+    return path.exists()
 
 
 def running_still(pid: int) -> bool:
@@ -138,13 +141,13 @@ async def test_each_environment_has_a_temporary_folder_that_goes_with_it(rig: Ri
     instance = await rig.start("app.temp")
     outcome = await instance.run(event(b"1"))
     path = Path(eval(outcome.payload)[0])
-    existed = os.path.exists(path)
+    existed = there(path)
 
     await instance.stop()
 
     assert existed
     assert path.is_relative_to(rig.folder / "sandbox" / "tmp" / "one")
-    assert not os.path.exists(path.parent)
+    assert not there(path.parent)
 
 
 async def test_boto3_is_provided(rig: Rig) -> None:
