@@ -30,6 +30,8 @@ class Request:
     path     the part of target before "?"
     query    the part behind it, or b""
     remote   (address, port) of the client
+    received when its head was complete, seconds since the epoch
+    index    headers as a dict, from whoever has it already; right only when no name comes twice
     """
 
     __slots__ = (
@@ -57,6 +59,7 @@ class Request:
         scheme: str = "http",
         http_version: str = "1.1",
         received: float = 0.0,
+        index: dict[bytes, bytes] | None = None,
     ) -> None:
         self.method = method
         self.target = target
@@ -67,7 +70,7 @@ class Request:
         self.scheme = scheme
         self.http_version = http_version
         self.received = received
-        self._index: dict[bytes, bytes] | None = None
+        self._index = index
 
     def header(self, name: bytes) -> bytes | None:
         """The value of a header (its values joined by a comma when it came more than once), or None."""
