@@ -1,6 +1,6 @@
 """Call, Operation, Service: how an operation of AWS is offered. A service is a value; an operation is one function."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -9,7 +9,7 @@ from haneul.base.errors import Failure
 from haneul.base.scope import Scope
 from haneul.base.trace import Trace
 from haneul.engines.identity.principal import Principal
-from haneul.gateway.http import Request
+from haneul.gateway.http import Header, Request
 
 if TYPE_CHECKING:
     from haneul.engines import Engines
@@ -83,11 +83,18 @@ class Service(msgspec.Struct, frozen=True):
 
 
 class AwsError(Exception):
-    """An error in the service's own words, for what only a face can know. members: further members of the error shape."""
+    """An error in the service's own words, for what only a face can know.
 
-    def __init__(self, code: str, message: str, status: int = 400, **members: Any) -> None:
+    headers  further headers of the answer, names in lower case
+    members  further members of the error shape
+    """
+
+    def __init__(
+        self, code: str, message: str, status: int = 400, *, headers: Sequence[Header] = (), **members: Any
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.status = status
+        self.headers = headers
         self.members = members
