@@ -175,6 +175,15 @@ class Bodies:
         if ready:
             self._env.spawn(self._delete(ready), name="objects: remove blobs")
 
+    async def close(self) -> None:
+        """Remove what is due, whether or not its time has come."""
+        if self._reaping is not None:
+            self._reaping.cancel()
+            self._reaping = None
+        ids = [id for _, id in self._doomed]
+        self._doomed.clear()
+        await self._delete(ids)
+
     async def _delete(self, ids: Sequence[str]) -> None:
         for id in ids:
             await self._blobs.delete(id)

@@ -1,6 +1,6 @@
 """Buckets: made, listed, described by documents that faces record, subscribed to, removed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -68,7 +68,7 @@ class Buckets:
         """Remove an empty bucket and the uploads that never ended. Raises NotFound, Denied, Conflict when it holds objects."""
         inside = within(keys.pack(name))
 
-        def work(txn: Txn) -> tuple[bool, list[str]]:
+        def work(txn: Txn) -> tuple[bool, Sequence[str]]:
             held = check_bucket(txn.get(BUCKETS, bucket_key(name)), scope, name)
             if txn.scan(OBJECTS, inside, 1):
                 raise Conflict("bucket", name, "it is not empty")
@@ -91,6 +91,31 @@ class Buckets:
                 work, keys=[(BUCKETS, bucket_key(name))], scans=[OBJECTS, UPLOADS, PARTS, LAYOUTS]
             )
             self._bodies.release(freed)
+
+    async def names_of(self, account: str | None) -> Sequence[str]:
+        """Some of the buckets of an account, or of all."""
+        rows = await self._store.scan(OWNED, within(keys.pack(account) if account else b""), LIST_CHUNK_MAX_ROWS)
+        return [str(keys.unpack(key, "ss")[1]) for key, _ in rows]
+
+    async def wipe(self, name: str) -> None:
+        """Remove a bucket with everything in it."""
+        inside = within(keys.pack(name))
+
+        def work(txn: Txn) -> tuple[bool, Sequence[str]]:
+            freed: list[str] = []
+            found = txn.scan(OBJECTS, inside, LIST_CHUNK_MAX_ROWS)
+            for key, gone in found:
+                freed.extend(self._bodies.remove(txn, gone.body))
+                txn.delete(OBJECTS, key)
+            return bool(found), freed
+
+        more = True
+        while more:
+            more, freed = await self._store.transact(work, scans=[OBJECTS, LAYOUTS])
+            self._bodies.release(freed)
+        held = await self._store.get(BUCKETS, bucket_key(name))
+        if held is not None:
+            await self.delete(Scope(held.account, held.region), name)
 
     async def get_setting(self, scope: Scope, name: str, setting: str) -> bytes:
         """A document that a face recorded. Raises NotFound("setting", its name) when there is none."""

@@ -1,21 +1,34 @@
 """ObjectsEngine: put, read, copy, tag, list and delete objects; buckets and uploads hang below it."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
 from haneul.base.env import Env
-from haneul.base.errors import Failure, NotFound
+from haneul.base.errors import Failure, NotFound, PreconditionFailed, Unavailable
 from haneul.base.limits import BLOB_INLINE_MAX_BYTES, READ_ATTEMPTS_MAX
 from haneul.base.scope import Scope
 from haneul.storage.blobs import Blobs
+from haneul.storage.outbox import OUTBOX
 from haneul.storage.store import Store, Txn
 
 from .bodies import Arrival, Bodies, Content, Source, check_digests
 from .buckets import Buckets
 from .conditions import NO_CONDITIONS, Conditions, check_bucket, check_read, check_write
-from .events import CREATED_COPY, CREATED_PUT, REMOVED, TAGGED, UNTAGGED, Origin, Sequencer, enqueue_events
+from .events import (
+    CREATED_COPY,
+    CREATED_PUT,
+    REMOVED,
+    TAGGED,
+    UNTAGGED,
+    Origin,
+    Sequencer,
+    enqueue_events,
+    forget_events,
+)
 from .listing import Page, behind, list_page
 from .records import BUCKETS, LAYOUTS, OBJECTS, UNVERSIONED, Body, Description, Object, Part, bucket_key, object_key
 from .uploads import Uploads
@@ -53,10 +66,28 @@ class ObjectsEngine:
         self._bodies = Bodies(store, blobs, env)
         self.buckets = Buckets(store, self._bodies, env)
         self.uploads = Uploads(store, self._bodies, env, self._sequencer)
+        self._sweeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Clear away, in the background, what a crash may have left behind."""
-        self._env.spawn(self._bodies.sweep(), name="objects: sweep blobs")
+        self._sweeping = self._env.spawn(self._sweep(), name="objects: sweep blobs")
+
+    async def _sweep(self) -> None:
+        with contextlib.suppress(Unavailable):  # the store closed meanwhile: the next start sweeps again
+            await self._bodies.sweep()
+
+    async def stop(self) -> None:
+        """Remove what is due; requests have ended before."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        await self._bodies.close()
+
+    async def reset(self, account: str | None) -> None:
+        """Forget the buckets of an account, or (None) everything, with all that is in them, and events that wait for it."""
+        await self._store.transact(lambda txn: forget_events(txn, account), scans=[OUTBOX])
+        while names := await self.buckets.names_of(account):
+            for name in names:
+                await self.buckets.wipe(name)
 
     async def put(
         self,
@@ -147,6 +178,13 @@ class ObjectsEngine:
             raise NotFound("object", key, bucket=bucket)
         return found
 
+    async def look(
+        self, scope: Scope, bucket: str, key: str, *, conditions: Conditions = NO_CONDITIONS
+    ) -> tuple[Object, bool]:
+        """An object without its body, and whether the reader needs it. Raises NotFound, Denied, PreconditionFailed."""
+        found = await self.get(scope, bucket, key)
+        return found, check_read(conditions, found)
+
     async def read(
         self,
         scope: Scope,
@@ -226,7 +264,7 @@ class ObjectsEngine:
     async def _readable(self, scope: Scope, bucket: str, key: str, conditions: Conditions) -> Object:
         found = await self.get(scope, bucket, key)
         if not check_read(conditions, found):
-            raise NotFound("change", key)
+            raise PreconditionFailed("object", key, "it has not changed", condition="If-None-Match")
         return found
 
     async def set_tags(self, scope: Scope, bucket: str, key: str, tags: Mapping[str, str], origin: Origin) -> Object:

@@ -5,10 +5,11 @@ import msgspec
 from haneul.base.env import Env
 from haneul.base.errors import Invalid
 from haneul.base.ids import uuid
+from haneul.base.limits import SCAN_MAX_ROWS
 from haneul.base.scope import Scope
 from haneul.base.trace import Trace
-from haneul.storage.outbox import Delivery, enqueue
-from haneul.storage.store import Txn
+from haneul.storage.outbox import OUTBOX, Delivery, enqueue
+from haneul.storage.store import Range, Txn
 
 from .records import Bucket, Object, Subscription
 
@@ -104,6 +105,16 @@ def enqueue_events(
                 trace=origin.trace,
             ),
         )
+
+
+def forget_events(txn: Txn, account: str | None) -> None:
+    """Drop the rows that wait for targets of an account, or all. Needs OUTBOX among the scans."""
+    after = b""
+    while waiting := txn.scan(OUTBOX, Range(after), SCAN_MAX_ROWS):
+        for key, row in waiting:
+            if account in (None, row.target.scope.account):
+                txn.delete(OUTBOX, key)
+        after = waiting[-1][0] + b"\0"
 
 
 def wants(subscription: Subscription, kind: str, key: str) -> bool:
