@@ -9,15 +9,16 @@ from haneul.base.limits import (
     ASYNC_BACKOFF_S,
     ASYNC_RETRY_WAITS_S,
     PAYLOAD_ASYNC_MAX_BYTES,
+    SCAN_MAX_ROWS,
 )
 from haneul.base.log import Log
 from haneul.base.scope import Scope
 from haneul.storage import keys
 from haneul.storage.outbox import Delivery, Target, enqueue
-from haneul.storage.store import Store
+from haneul.storage.store import Store, within
 
 from .invoke import Invoker, Request, number_of
-from .records import ASYNC_SETTINGS, FAILURES, AsyncSettings, Failures, version_key
+from .records import ASYNC_SETTINGS, FAILURES, AsyncSettings, Failures, function_key, version_key
 from .registry import Registry
 
 _DEFAULT = AsyncSettings(modified_ms=0)
@@ -106,6 +107,12 @@ class Asynchronous:
         """What was set; None when nothing was. Raises NotFound for the function."""
         await self._registry.get(scope, name, number)
         return await self._store.get(ASYNC_SETTINGS, version_key(scope, name, number))
+
+    async def list_settings(self, scope: Scope, name: str) -> list[tuple[int, AsyncSettings]]:
+        """What was set for each version, by its number. Raises NotFound for the function."""
+        await self._registry.get(scope, name)
+        rows = await self._store.scan(ASYNC_SETTINGS, within(function_key(scope, name)), SCAN_MAX_ROWS)
+        return [(int(keys.unpack(key, "sssi")[3]), settings) for key, settings in rows]
 
     async def delete_settings(self, scope: Scope, name: str, number: int) -> None:
         key = version_key(scope, name, number)

@@ -61,6 +61,7 @@ class FunctionsEngine:
         self._sandbox = sandbox
         self._env = env
         self._log = log
+        self._credentials = credentials
         self.options = options
         self.choose_runtime = choose_runtime
         self.packages = Packages(store, blobs, env, log, code_dir)
@@ -107,6 +108,13 @@ class FunctionsEngine:
     async def send(self, scope: Scope, name: str, qualifier: str, request: Request) -> None:
         """Run it later; returns once that is certain. See Asynchronous.send."""
         await self.asynchronous.send(scope, name, qualifier, request)
+
+    async def check_role(self, scope: Scope, role: str) -> None:
+        """Raises what the credentials' source raises for a role that no function may have."""
+        await self._credentials(scope, role)
+
+    def now_ms(self) -> int:
+        return self._env.now_ms()
 
     @property
     def environments(self) -> int:

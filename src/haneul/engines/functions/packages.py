@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hmac
 import io
 import os
 import shutil
@@ -14,6 +15,7 @@ from haneul.base import ids
 from haneul.base.env import Env
 from haneul.base.errors import Damaged, NotFound
 from haneul.base.limits import (
+    CODE_LINK_S,
     CODE_SWEEP_S,
     CODE_UNPACK_THREADS,
     CODE_UNZIPPED_MAX_BYTES,
@@ -56,6 +58,7 @@ class Packages:
         self._env = env
         self._log = log
         self._folder = folder
+        self._secret = env.token(32)
         self._threads = ThreadPoolExecutor(CODE_UNPACK_THREADS, thread_name_prefix="unpack")
         self._unpacking: dict[str, asyncio.Task[None]] = {}
         self._ready: set[str] = set()
@@ -113,6 +116,27 @@ class Packages:
             task.add_done_callback(lambda _: self._unpacking.pop(sha256, None))
         await asyncio.shield(task)
         return folder
+
+    def grant(self, sha256: str) -> str:
+        """A token that lets whoever holds it download the archive, for CODE_LINK_S."""
+        expires_s = int(self._env.now() + CODE_LINK_S)
+        return f"{sha256}.{expires_s}.{self._sign(sha256, expires_s)}"
+
+    async def redeem(self, token: str) -> tuple[str, int]:
+        """(blob, size in bytes) of the archive that a token was granted for. Raises NotFound for any other token."""
+        sha256, _, rest = token.partition(".")
+        expires, _, signature = rest.partition(".")
+        if not expires.isdigit() or len(expires) > 12 or int(expires) < self._env.now():
+            raise NotFound("code", sha256)
+        if not hmac.compare_digest(self._sign(sha256, int(expires)).encode(), signature.encode()):
+            raise NotFound("code", sha256)
+        row = await self._store.get(CODES, keys.pack(sha256))
+        if row is None:
+            raise NotFound("code", sha256)
+        return row.blob, row.size_bytes
+
+    def _sign(self, sha256: str, expires_s: int) -> str:
+        return hmac.digest(self._secret, f"{sha256}.{expires_s}".encode(), "sha256").hex()
 
     async def archive(self, sha256: str) -> str:
         """The id of the blob that holds the archive. Raises NotFound."""

@@ -40,6 +40,15 @@ from .records import (
     version_key,
 )
 
+
+class Usage(msgspec.Struct, frozen=True):
+    """What an account uses in a region. code_bytes: archives of all versions; reserved: concurrency."""
+
+    functions: int
+    code_bytes: int
+    reserved: int
+
+
 Change = Callable[[Settings], Settings]
 
 
@@ -321,6 +330,17 @@ class Registry:
             found |= {head.name: head.reserved for head in page if head.reserved is not None}
             after = page[-1].name
         return found
+
+    async def usage(self, scope: Scope) -> Usage:
+        functions = code_bytes = reserved = 0
+        for space in (FUNCTIONS, VERSIONS):
+            start, end = scope_key(scope), keys.after(scope_key(scope))
+            while rows := await self._store.scan(space, Range(start, end), SCAN_MAX_ROWS):
+                code_bytes += sum(row.code.size_bytes for _, row in rows)
+                functions += len(rows) if space is FUNCTIONS else 0
+                reserved += sum(row.reserved or 0 for _, row in rows)
+                start = rows[-1][0] + b"\0"
+        return Usage(functions, code_bytes, reserved)
 
     async def codes_in_use(self) -> set[str]:
         """The sha256 of every package that some version of some account refers to."""
