@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from haneul.base import limits
 from haneul.base.env import Env
-from haneul.base.errors import LimitExceeded, NotFound
+from haneul.base.errors import LimitExceeded, NotFound, Unavailable
 from haneul.base.scope import Scope
 
 from .book import Book, Draft
@@ -24,6 +24,7 @@ class AccessKeys:
         self._env = env
         self._provider = provider
         self._users = users
+        self._noted: dict[str, float] = {}
 
     def list(self, scope: Scope, user: str) -> Sequence[Key]:
         """In the order in which they were made. Raises NotFound("user", …)."""
@@ -68,6 +69,30 @@ class AccessKeys:
             draft.delete(KEYS, key_id)
 
         await self._book.change(scope.account, work)
+
+    def note_use(self, account: str, key_id: str, service: str, region: str) -> None:
+        """Remember when and where a key was used; written at most once in KEY_USE_INTERVAL_S for a key."""
+        now = self._env.monotonic()
+        noted = self._noted.get(key_id)
+        if noted is not None and now - noted < limits.KEY_USE_INTERVAL_S:
+            return
+        if len(self._noted) >= limits.KEYS_NOTED_MAX:
+            self._noted.clear()
+        self._noted[key_id] = now
+        self._env.spawn(self._write_use(account, key_id, service, region), name="identity key use")
+
+    async def _write_use(self, account: str, key_id: str, service: str, region: str) -> None:
+        def work(draft: Draft) -> None:
+            draft.decides = False
+            key = self._book.table(KEYS, account).get(key_id)
+            if key is not None:
+                now_ms = self._env.now_ms()
+                draft.put(KEYS, key_id, replace(key, used_ms=now_ms, used_service=service, used_region=region))
+
+        try:
+            await self._book.change(account, work)
+        except Unavailable:
+            self._noted.pop(key_id, None)  # the store is closing or full: the next use notes it again
 
     def _of(self, scope: Scope, user: str, key_id: str) -> Key:
         if user:

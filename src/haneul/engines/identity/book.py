@@ -50,10 +50,14 @@ class Table(Generic[R]):
 
 
 class Draft:
-    """Changes on their way: what a piece of work wants written, all of it or nothing."""
+    """Changes on their way: what a piece of work wants written, all of it or nothing.
+
+    decides    whether earlier decisions and credentials may no longer hold; a note on the side says False
+    """
 
     def __init__(self, account: str) -> None:
         self.account = account
+        self.decides = True
         self.changes: list[tuple[Space[Any], str, Any]] = []
 
     def put(self, space: Space[R], name: str, row: R) -> None:
@@ -131,8 +135,9 @@ class Book:
                 await self._commit(draft)
             except Failure as failure:
                 return None, failure
-            self._generations[account] = self._generations.get(account, 0) + 1
-            self.version += 1
+            if draft.decides:
+                self._generations[account] = self._generations.get(account, 0) + 1
+                self.version += 1
             return result, None
 
     async def add(self, account: str, space: Space[R], name: str, row: R) -> None:

@@ -12,7 +12,7 @@ from haneul.base.scope import Scope
 from .book import Book, Draft
 from .holders import with_tags, without_tags
 from .provider import Provider, new_id
-from .records import POLICIES, Document, Managed, PolicyRef, Version
+from .records import GROUPS, POLICIES, ROLES, USERS, Document, Holder, Managed, PolicyRef, Version
 
 
 class ManagedPolicies:
@@ -51,6 +51,12 @@ class ManagedPolicies:
         """How many holders it is attached to, and how many it bounds."""
         uses = [how for _, _, how in self._book.uses(scope.account, ref)]
         return uses.count("attached"), uses.count("boundary")
+
+    def uses(self, scope: Scope, ref: PolicyRef) -> Sequence[tuple[str, Holder, str]]:
+        """("users", "groups" or "roles", the holder, "attached" or "boundary") of everything that it hangs on."""
+        tables = {space.name: self._book.table(space, scope.account) for space in (USERS, GROUPS, ROLES)}
+        found = [(space, tables[space].get(key), how) for space, key, how in self._book.uses(scope.account, ref)]
+        return [(space, holder, how) for space, holder, how in found if holder is not None]
 
     async def create(
         self,
