@@ -96,7 +96,8 @@ class Cells:
         """The sandbox is a function's from here on."""
         cell.id, cell.state = request["id"], "given"
         cell.memory_mb, cell.tmp_mb = request["memory_mb"], request["tmp_mb"]
-        cell.ends.update(cell.slot.group.files())
+        cell.ends.update(cell.slot.files)
+        cell.slot.files = {}
         if cell.slot.listener is not None:
             cell.ends["listener"] = cell.slot.listener.detach()
             cell.slot.listener = None
@@ -105,6 +106,17 @@ class Cells:
             self.watch.add(cell)
         self.unfinished = True
         return cell
+
+    def limit(self, cell: Cell) -> None:
+        """Set the limits of the function. The answer to the start is on its way by then: no code of the function's runs
+        before the API process has it and has sent the init frame. A sandbox that cannot be limited ends."""
+        try:
+            cell.slot.group.limit_memory(cell.memory_mb, cell.tmp_mb)
+            if self._cgroups.kind == "none" and cell.pid:
+                most = cell.memory_mb * MIB
+                resource.prlimit(cell.pid, resource.RLIMIT_DATA, (most, most))
+        except OSError:
+            cell.kill()
 
     def key(self, request: dict[str, Any]) -> PoolKey:
         """Which pool could serve a request. Raises Refused when this node is full."""
@@ -205,7 +217,7 @@ class Cells:
                         resize_tmp(request["tmp_mb"])
             finally:
                 wire.close_all([fd for fd in (code, layers) if fd >= 0])
-            self._limit(cell, request)
+            self.slots.at_port(cell.slot, request["port"])
         except OSError:
             cell.kill()
             raise
@@ -218,12 +230,12 @@ class Cells:
         cell = Cell(serial=self._next(), key=key, slot=slot, zygote=zygote, path="fork")
         given: list[tuple[str, int]] = []
         try:
-            self._limit(cell, request)
             code, layers = self._open_trees(request)
             given.append(("code", code))
             if layers >= 0:
                 given.append(("layers", layers))
             self._spawn(cell, request, given)
+            self.slots.at_port(slot, request["port"])
         except OSError:
             wire.close_all([fd for _, fd in given])
             cell.close()
@@ -263,20 +275,14 @@ class Cells:
         reader, writer = os.pipe2(os.O_CLOEXEC)
         cell.ends = {"channel": ours.detach(), "log": reader}
         given += [("channel", theirs.detach()), ("log", writer)]
-        given += [("tasks", fd) for fd in cell.slot.group.tasks()]
+        given += [("tasks", fd) for fd in cell.slot.tasks]
+        cell.slot.tasks = []
         if cell.slot.net >= 0:
             given.append(("net", os.dup(cell.slot.net)))
         facts = {"tmp": tmp_options(request["tmp_mb"]), "data_bytes": -1}
         if self._cgroups.kind == "none" and request["memory_mb"]:
             facts["data_bytes"] = request["memory_mb"] * MIB
         cell.zygote.spawn(cell, facts, given)
-
-    def _limit(self, cell: Cell, request: dict[str, Any]) -> None:
-        cell.slot.group.limit_memory(request["memory_mb"], request["tmp_mb"])
-        self.slots.at_port(cell.slot, request["port"])
-        if self._cgroups.kind == "none" and cell.pid:
-            most = request["memory_mb"] * MIB
-            resource.prlimit(cell.pid, resource.RLIMIT_DATA, (most, most))
 
     def _slot(self, key: PoolKey, port: int) -> Slot:
         slot = self.slots.take(net=key.closed, port=port)

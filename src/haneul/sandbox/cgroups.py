@@ -54,12 +54,8 @@ class Group(Protocol):
         """Memory that cannot be given back: anonymous pages, and shared ones such as /tmp's."""
         ...
 
-    def charged_bytes(self) -> int:
-        """All memory in the group's name, the file cache included."""
-        ...
-
-    def alarm(self, memory_mb: int) -> int:
-        """A descriptor that becomes readable when the group's memory passes this; -1 where there is no such thing."""
+    def open_charged(self) -> int:
+        """An open file in which all memory in the group's name stands, the file cache included; -1 for none."""
         ...
 
     def peak_bytes(self) -> int: ...
@@ -144,10 +140,7 @@ class _NoGroup:
     def used_bytes(self) -> int:
         return 0
 
-    def charged_bytes(self) -> int:
-        return 0
-
-    def alarm(self, memory_mb: int) -> int:
+    def open_charged(self) -> int:
         return -1
 
     def peak_bytes(self) -> int:
@@ -169,6 +162,9 @@ class CgroupsV1:
     def __init__(self, kind: str, roots: dict[str, Path]) -> None:
         self.kind = kind
         self._of = roots
+        # Without swap the second limit says nothing new; kernels without swap accounting lack the file.
+        self._swap = len(_read("/proc/swaps").splitlines()) > 1
+        self._swap = self._swap and (roots["memory"] / "memory.memsw.limit_in_bytes").exists()
         self.roots = tuple(dict.fromkeys(roots.values()))
 
     def create(self, name: str) -> Group:
@@ -176,7 +172,7 @@ class CgroupsV1:
         for path in dict.fromkeys(paths.values()):
             path.mkdir()
         _write(paths["pids"] / "pids.max", str(SANDBOX_PROCESSES_MAX))
-        return _GroupV1(paths)
+        return _GroupV1(paths, self._swap)
 
     def close(self) -> None:
         for root in self.roots:
@@ -186,8 +182,9 @@ class CgroupsV1:
 class _GroupV1:
     limited = True
 
-    def __init__(self, paths: dict[str, Path]) -> None:
+    def __init__(self, paths: dict[str, Path], swap: bool) -> None:
         self._paths = {controller: os.fspath(path) for controller, path in paths.items()}
+        self._swap = swap
 
     def tasks(self) -> list[int]:
         return [os.open(f"{path}/tasks", _CLONE) for path in dict.fromkeys(self._paths.values())]
@@ -196,7 +193,7 @@ class _GroupV1:
         # The pages of /tmp are charged to the group that touches them, and Lambda counts the two apart.
         limit = str((memory_mb + tmp_mb) * MIB)
         _write(f"{self._paths['memory']}/memory.limit_in_bytes", limit)
-        with contextlib.suppress(OSError):  # kernels without swap accounting have no such file
+        if self._swap:
             _write(f"{self._paths['memory']}/memory.memsw.limit_in_bytes", limit)
 
     def limit_cpu(self, memory_mb: int) -> None:
@@ -218,21 +215,8 @@ class _GroupV1:
         found = _table(f"{self._paths['memory']}/memory.stat")
         return found.get("total_rss", 0) + found.get("total_shmem", 0)
 
-    def charged_bytes(self) -> int:
-        return int(_read(f"{self._paths['memory']}/memory.usage_in_bytes") or 0)
-
-    def alarm(self, memory_mb: int) -> int:
-        alarm = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        try:
-            usage = os.open(f"{self._paths['memory']}/memory.usage_in_bytes", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                _write(f"{self._paths['memory']}/cgroup.event_control", f"{alarm} {usage} {memory_mb * MIB}")
-            finally:
-                os.close(usage)
-        except OSError:
-            os.close(alarm)
-            raise
-        return alarm
+    def open_charged(self) -> int:
+        return os.open(f"{self._paths['memory']}/memory.usage_in_bytes", os.O_RDONLY | os.O_CLOEXEC)
 
     def peak_bytes(self) -> int:
         return int(_read(f"{self._paths['memory']}/memory.max_usage_in_bytes") or 0)
@@ -301,11 +285,8 @@ class _GroupV2:
         found = _table(f"{self._path}/memory.stat")
         return found.get("anon", 0) + found.get("shmem", 0)
 
-    def charged_bytes(self) -> int:
-        return int(_read(f"{self._path}/memory.current") or 0)
-
-    def alarm(self, memory_mb: int) -> int:
-        return -1
+    def open_charged(self) -> int:
+        return os.open(f"{self._path}/memory.current", os.O_RDONLY | os.O_CLOEXEC)
 
     def peak_bytes(self) -> int:
         return int(_read(f"{self._path}/memory.peak") or 0)

@@ -142,6 +142,7 @@ class Daemon:
             return
         names, fds = cell.hand_over()
         self._api.send({"op": "started", "id": cell.id, "path": cell.path, "with": names}, fds)
+        self._cells.limit(cell)
 
     def _open(self, settings: dict[str, Any]) -> None:
         """Become what the settings say. An error is answered; the API process then takes a weaker tier."""
@@ -159,7 +160,7 @@ class Daemon:
                 syscalls.unshare(syscalls.CLONE_NEWNS)
                 syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
                 self._cells = Cells(settings, groups, self._listen, self._api.send)
-                self._watch = self._cells.watch = Watch(self._listen)
+                self._watch = self._cells.watch = Watch()
             except OSError as failure:
                 error = str(failure)
         answer = {"op": "opened", "error": error, "cgroups": kind, "snapshots": not error and not rootless}

@@ -13,8 +13,8 @@ from .api import Spec
 PLAIN = "plain"
 BOTO3 = "boto3"
 PREIMPORT = {
-    PLAIN: ("json", "traceback", "re", "logging"),
-    BOTO3: ("json", "traceback", "re", "logging", "boto3", "botocore.session", "botocore.httpsession"),
+    PLAIN: ("json", "traceback", "re"),
+    BOTO3: ("json", "traceback", "re", "boto3", "botocore.session", "botocore.httpsession"),
 }
 
 _PYC_HEADER_BYTES = 16

@@ -15,16 +15,19 @@ from pathlib import Path
 
 from haneul.base.limits import SANDBOX_SLOTS_READY, SANDBOX_UID_FIRST
 
+from . import wire
 from .cgroups import Cgroups, Group
 from .netns import Factory
 
 
 @dataclass(slots=True)
 class Slot:
-    """One sandbox's share. net and listener are there only for sandboxes without egress."""
+    """One sandbox's share. files and tasks are the group's, open; net and listener are there only without egress."""
 
     uid: int
     group: Group
+    files: dict[str, int]
+    tasks: list[int]
     net: int = -1
     listener: socket.socket | None = None
     port: int = 0
@@ -38,7 +41,7 @@ class Slots:
         self._factory = Factory()
         self._uids = list(range(SANDBOX_UID_FIRST, SANDBOX_UID_FIRST + most))
         self._serial = 0
-        self._groups: deque[Group] = deque()
+        self._groups: deque[tuple[Group, dict[str, int], list[int]]] = deque()
         self._nets: deque[tuple[int, socket.socket, int]] = deque()
         self._leaving: list[Slot] = []
         self.port = 0
@@ -47,8 +50,8 @@ class Slots:
         """A slot, or None when all user ids are in use. Raises OSError when the machine refuses."""
         if not self._uids:
             return None
-        group = self._groups.popleft() if self._groups else self._group()
-        slot = Slot(uid=heapq.heappop(self._uids), group=group)
+        group, files, tasks = self._groups.popleft() if self._groups else self._group()
+        slot = Slot(uid=heapq.heappop(self._uids), group=group, files=files, tasks=tasks)
         if net:
             try:
                 self._add_net(slot, port)
@@ -72,6 +75,8 @@ class Slots:
         if slot.net >= 0:
             os.close(slot.net)
             slot.net = -1
+        wire.close_all([*slot.files.values(), *slot.tasks])
+        slot.files, slot.tasks = {}, []
         if slot.group.remove():
             heapq.heappush(self._uids, slot.uid)
         else:
@@ -91,16 +96,19 @@ class Slots:
     def close(self) -> None:
         """Remove the stock."""
         while self._groups:
-            self._groups.popleft().remove()
+            group, files, tasks = self._groups.popleft()
+            wire.close_all([*files.values(), *tasks])
+            group.remove()
         while self._nets:
             net, listener, _ = self._nets.popleft()
             os.close(net)
             listener.close()
         self._factory.close()
 
-    def _group(self) -> Group:
+    def _group(self) -> tuple[Group, dict[str, int], list[int]]:
         self._serial += 1
-        return self._cgroups.create(str(self._serial))
+        group = self._cgroups.create(str(self._serial))
+        return group, group.files(), group.tasks()
 
     def _add_net(self, slot: Slot, port: int) -> None:
         self.port = port

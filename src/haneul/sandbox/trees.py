@@ -35,6 +35,7 @@ class Trees:
         """Several directories as one, the later over the earlier, read-only. The caller closes it. Raises OSError."""
         if len(directories) == 1:
             return self.code(directories[0])
+        # An overlay needs an attached mount point; it is gone again before anybody else could see it.
         lower = ":".join(_escaped(directory) for directory in reversed(directories))
         flags = syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV
         syscalls.mount("overlay", self._overlay, "overlay", flags, f"lowerdir={lower}")

@@ -32,11 +32,11 @@ def send(channel: socket.socket, message: dict[str, Any], fds: tuple[int, ...] =
     channel.sendmsg([body], rights, socket.MSG_NOSIGNAL)
 
 
-def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+def receive(channel: socket.socket, most_bytes: int = PACKET_MAX_BYTES) -> tuple[dict[str, Any], list[int]] | None:
     """The next packet and its descriptors (close-on-exec, now ours); None when the other side is gone."""
     try:
         body, ancillary, flags, _ = channel.recvmsg(
-            PACKET_MAX_BYTES, socket.CMSG_SPACE(FDS_MAX * 4), socket.MSG_CMSG_CLOEXEC
+            most_bytes, socket.CMSG_SPACE(FDS_MAX * 4), socket.MSG_CMSG_CLOEXEC
         )
     except ConnectionError:
         return None
