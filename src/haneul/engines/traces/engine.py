@@ -45,7 +45,7 @@ class TracesEngine:
     def logged(self, record: Logged) -> None:
         return None
 
-    async def list(self, scope: Scope, limit: int) -> "list[dict[str, Any]]":
+    async def latest(self, scope: Scope, limit: int) -> list[dict[str, Any]]:
         """The latest traces, newest first: trace_id, name, start_ms, duration_us, spans, outcome."""
         await self.flush()
         found: dict[str, list[Finished]] = {}
@@ -60,7 +60,7 @@ class TracesEngine:
         listed = [summary(trace_id, records) for trace_id, records in found.items()]
         return sorted(listed, key=lambda one: -one["start_ms"])
 
-    async def get(self, scope: Scope, trace_id: str) -> "list[Finished]":
+    async def get(self, scope: Scope, trace_id: str) -> list[Finished]:
         """All records of a trace, by their start. Raises NotFound."""
         await self.flush()
         rows = await self._store.scan(TRACES, within(trace_key(scope, trace_id)), SCAN_MAX_ROWS)
@@ -74,7 +74,7 @@ class TracesEngine:
         records = await self.get(scope, trace_id)
         return {"trace_id": trace_id, "spans": [span(record, depth) for record, depth in in_order(records)]}
 
-    async def runs(self, scope: Scope, function: str, limit: int) -> "list[dict[str, Any]]":
+    async def runs(self, scope: Scope, function: str, limit: int) -> list[dict[str, Any]]:
         """The latest runs of a function, newest first."""
         await self.flush()
         rows = await self._store.scan(RUNS, within(runs_key(scope, function), reverse=True), min(limit, SCAN_MAX_ROWS))
@@ -99,7 +99,7 @@ class TracesEngine:
         while await self._store.transact(work, scans=(TRACES, RUNS)):
             pass
 
-    async def _write(self, records: "list[Finished]") -> None:
+    async def _write(self, records: list[Finished]) -> None:
         traces: dict[bytes, list[Finished]] = defaultdict(list)
         runs: dict[bytes, list[Finished]] = defaultdict(list)
         for record in records:
