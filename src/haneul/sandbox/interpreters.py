@@ -5,12 +5,14 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from haneul.base import limits
 from haneul.base.env import Env
 from haneul.base.errors import Invalid, NotBuilt, Unavailable
+
+from .api import Sandbox
 
 OLDEST = 9  # python3.9: what boot/python.py runs on
 
@@ -48,28 +50,6 @@ class Interpreters:
             self._found = {f"python3.{minor}": by_minor[minor] for minor in sorted(by_minor)}
         return self._found
 
-    def choose(self, runtime: str, *, strict: bool = False) -> tuple[str, str]:
-        """The nearest interpreter (a key of found) for a runtime that AWS knows, and a warning when it is another version.
-
-        strict: only the very version will do.
-
-        Raises Invalid for an unknown name, NotBuilt for another language, Unavailable for what strict refuses.
-        """
-        family = next((name for name, pattern in _RUNTIMES.items() if re.fullmatch(pattern, runtime)), None)
-        if family is None:
-            raise Invalid("runtime", runtime, "is not the name of a runtime")
-        if family != "python":
-            raise NotBuilt("runtime", runtime, f"{family} functions are not offered yet; Python functions are")
-        if runtime in self.found:
-            return runtime, ""
-        if strict:
-            raise Unavailable(
-                "runtime", runtime, f"{runtime} is not on this machine, and strict runtimes are asked for"
-            )
-        wanted = 0 if runtime == "python2.7" else int(runtime.rpartition(".")[2])
-        nearest = min(self.found, key=lambda name: (abs(int(name.rpartition(".")[2]) - wanted), name))
-        return nearest, f"{runtime} is not on this machine; using {nearest}"
-
     async def executable(self, interpreter: str) -> str:
         """The path of an interpreter, seen to run and to be of its version. Raises Unavailable when it is not."""
         path = self.found.get(interpreter)
@@ -99,6 +79,32 @@ class Interpreters:
             await process.wait()
             return ""
         return output.decode(errors="replace").strip()
+
+
+def choose_runtime(sandbox: Sandbox, *, strict: bool) -> Callable[[str], tuple[str, str]]:
+    """A function that picks the interpreter for a runtime out of what the sandbox has, once it is open."""
+    return lambda runtime: nearest(sandbox.capabilities.runtimes, runtime, strict=strict)
+
+
+def nearest(found: Iterable[str], runtime: str, *, strict: bool) -> tuple[str, str]:
+    """Which of the found interpreters serves a runtime that AWS knows, and a warning when it is another version.
+
+    strict: only the very version will do. Raises Invalid for an unknown name, NotBuilt for another language, Unavailable
+    for what strict refuses.
+    """
+    family = next((name for name, pattern in _RUNTIMES.items() if re.fullmatch(pattern, runtime)), None)
+    if family is None:
+        raise Invalid("runtime", runtime, "is not the name of a runtime")
+    if family != "python":
+        raise NotBuilt("runtime", runtime, f"{family} functions are not offered yet; Python functions are")
+    pythons = {int(match[1]): name for name in found if (match := _PYTHON.fullmatch(name))}
+    wanted = 0 if runtime == "python2.7" else int(runtime.rpartition(".")[2])
+    if wanted in pythons:
+        return pythons[wanted], ""
+    if strict or not pythons:
+        raise Unavailable("runtime", runtime, f"{runtime} is not on this machine, and strict runtimes are asked for")
+    minor = min(pythons, key=lambda minor: (abs(minor - wanted), minor))
+    return pythons[minor], f"{runtime} is not on this machine; using {pythons[minor]}"
 
 
 def provided_packages() -> dict[str, Path]:

@@ -8,7 +8,7 @@ import pytest
 
 from haneul.base.env import ManualEnv, RealEnv
 from haneul.base.errors import Invalid, NotBuilt, Unavailable
-from haneul.sandbox.interpreters import Interpreters, link_provided_packages, provided_packages
+from haneul.sandbox.interpreters import Interpreters, link_provided_packages, nearest, provided_packages
 
 HERE = f"python3.{sys.version_info[1]}"
 THIS = os.path.realpath(sys.executable)
@@ -39,17 +39,20 @@ def test_programs_are_known_by_their_names_and_old_ones_left_out(tmp_path: Path)
 
 
 def test_the_very_version_needs_no_warning(tmp_path: Path) -> None:
-    assert machine(tmp_path).choose(HERE) == (HERE, "")
+    assert nearest(machine(tmp_path).found, HERE, strict=True) == (HERE, "")
 
 
 @pytest.mark.parametrize("runtime", ["python2.7", "python3.6", "python3.19"])
 def test_another_version_of_the_family_stands_in_with_a_warning(tmp_path: Path, runtime: str) -> None:
-    assert machine(tmp_path).choose(runtime) == (HERE, f"{runtime} is not on this machine; using {HERE}")
+    assert nearest(machine(tmp_path).found, runtime, strict=False) == (
+        HERE,
+        f"{runtime} is not on this machine; using {HERE}",
+    )
 
 
 def test_strict_runtimes_refuse_a_stand_in(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"python3\.19 is not on this machine"):
-        machine(tmp_path).choose("python3.19", strict=True)
+        nearest(machine(tmp_path).found, "python3.19", strict=True)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +60,7 @@ def test_strict_runtimes_refuse_a_stand_in(tmp_path: Path) -> None:
 )
 def test_other_languages_are_named_as_not_built(tmp_path: Path, runtime: str) -> None:
     with pytest.raises(NotBuilt) as refused:
-        machine(tmp_path).choose(runtime)
+        nearest(machine(tmp_path).found, runtime, strict=False)
 
     assert refused.value.name == runtime
 
@@ -65,7 +68,7 @@ def test_other_languages_are_named_as_not_built(tmp_path: Path, runtime: str) ->
 @pytest.mark.parametrize("runtime", ["", "python", "python3", "python3.", "cobol", "python3.11 ", "nodejs99"])
 def test_an_unknown_runtime_is_invalid(tmp_path: Path, runtime: str) -> None:
     with pytest.raises(Invalid):
-        machine(tmp_path).choose(runtime)
+        nearest(machine(tmp_path).found, runtime, strict=False)
 
 
 async def test_an_interpreter_is_run_once_before_it_is_used(tmp_path: Path) -> None:
