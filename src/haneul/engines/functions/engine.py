@@ -153,6 +153,10 @@ class FunctionsEngine:
         """What a version waits for before it is active: its code in place, its snapshot made."""
         try:
             await self.packages.path(function.code.sha256)
+        except Failure as failure:
+            self._log.warning("function_failed", function=function.name, reason=str(failure))
+            return str(failure), ""
+        try:
             interpreter, _ = self.choose_runtime(function.settings.runtime)
             executable = self._sandbox.capabilities.runtimes.get(interpreter, "")
             if interpreter.startswith("python") and executable:
@@ -162,8 +166,8 @@ class FunctionsEngine:
             outfit = await self._outfit(function)
             return "", await self._sandbox.prepare(outfit.spec)
         except Failure as failure:
-            self._log.warning("function_failed", function=function.name, reason=str(failure))
-            return str(failure), ""
+            # It can be had without: then imports compile at the first start, and every start is an ordinary one.
+            return "", str(failure) if snapshot_name(function) else ""
 
     def _changed(self, scope: Scope, name: str) -> None:
         self._invoker.forget(scope, name)
