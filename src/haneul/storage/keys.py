@@ -5,10 +5,13 @@ import struct
 _INT = struct.Struct(">Q")
 _BIAS = 1 << 63
 
+INT_MAX = _BIAS - (1 << 56) - 1
+"""Greater integers would begin with 0xff, which behind a text's closing NUL would read as more of the text."""
+
 
 def pack(*parts: str | int) -> bytes:
-    """The key of these parts. Text sorts as UTF-8, integers (64 bit, signed) as numbers; pack(a) is a prefix of pack(a, b)."""
-    return b"".join(_text(part) if isinstance(part, str) else _INT.pack(part + _BIAS) for part in parts)
+    """The key of these parts. Text sorts as UTF-8, integers (-2**63 to INT_MAX) as numbers; pack(a) is a prefix of pack(a, b)."""
+    return b"".join(_text(part) if isinstance(part, str) else _int(part) for part in parts)
 
 
 def prefix(*parts: str | int, text: str) -> bytes:
@@ -41,3 +44,9 @@ def unpack(key: bytes, kinds: str) -> tuple[str | int, ...]:
 
 def _text(part: str) -> bytes:
     return part.encode().replace(b"\0", b"\0\xff") + b"\0"
+
+
+def _int(part: int) -> bytes:
+    if part > INT_MAX:
+        raise AssertionError(f"{part} is too great for a key; at most {INT_MAX}")
+    return _INT.pack(part + _BIAS)

@@ -266,6 +266,7 @@ class SqliteStore:
         if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             # After a failed fsync the kernel may report success for pages it dropped: https://wiki.postgresql.org/wiki/Fsync_Errors
             self._broken = f"the disk failed or the file is damaged ({error}); check the disk, then restart haneul"
+            return Unavailable("store", self._kind, self._broken)
         return _refusal(error, self._kind)
 
     def _answer(self, outcomes: list[_Outcome], changed: set[str]) -> None:
