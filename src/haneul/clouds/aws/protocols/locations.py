@@ -10,7 +10,7 @@ import msgspec
 
 from haneul.base import limits
 from haneul.clouds.aws.call import AwsError
-from haneul.clouds.aws.model import Ref, ServiceModel, Shape
+from haneul.clouds.aws.model import OperationModel, Ref, ServiceModel, Shape
 from haneul.clouds.aws.protocols import Wire, timestamps
 from haneul.clouds.aws.protocols.coerce import wrong
 from haneul.gateway.http import Header
@@ -47,15 +47,19 @@ def label(text: str) -> str:
 
 
 class RequestParts:
-    """Reads the members of one input shape that lie outside the body."""
+    """Reads the members of an operation's input that lie outside the body."""
 
-    def __init__(self, model: ServiceModel, shape: Shape) -> None:
+    def __init__(self, model: ServiceModel, operation: OperationModel) -> None:
+        assert operation.input is not None
+        shape = model.shapes[operation.input.shape]
         self.names = {name for name, ref in shape.members.items() if ref.location is not None}
         self._labels: list[tuple[str, str, Read | None]] = []
         self._headers: dict[bytes, tuple[str, Read]] = {}
         self._prefixes: list[tuple[bytes, str]] = []
         self._query: dict[str, tuple[str, Read, bool]] = {}
         self._query_map: tuple[str, bool] | None = None
+        # Fields that only tell operations apart ("?mode=import") are no parameters.
+        self._constants = {field.partition("=")[0] for field in operation.http.request_uri.partition("?")[2].split("&")}
         for name, ref in shape.members.items():
             if ref.location is not None:
                 self._place(model, name, ref)
@@ -90,7 +94,7 @@ class RequestParts:
         for key, text in parse_query(query.decode("latin-1")):
             entry = self._query.get(key)
             if entry is None:
-                if self._query_map is not None:
+                if self._query_map is not None and key not in self._constants:
                     if self._query_map[1]:
                         rest.setdefault(key, []).append(text)
                     else:

@@ -29,7 +29,7 @@ class RestJsonCodec:
         if ref is None:
             return lambda wire: {}
         shape = model.shapes[ref.shape]
-        parts = RequestParts(model, shape)
+        parts = RequestParts(model, operation)
         read_body = _body_reader(model, ref, parts.names)
         outside: Any = Types(model, on_wire=False).members(shape, parts.names)
         convert = msgspec.convert

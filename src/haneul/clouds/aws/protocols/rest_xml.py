@@ -54,7 +54,7 @@ class RestXmlCodec:
         ref = operation.input
         if ref is None:
             return lambda wire: {}
-        parts = RequestParts(model, model.shapes[ref.shape])
+        parts = RequestParts(model, operation)
         read_body = _body_reader(model, operation, ref, parts.names)
         check = Checker(model, operation).check
 
