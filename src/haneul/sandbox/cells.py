@@ -64,7 +64,7 @@ class Cells:
         slots = self._most + SANDBOX_POOLS_MAX * settings["pool_size"] + SANDBOX_TEMPLATES_MAX
         if not settings["rootless"]:
             self._plan["uids"] = [SANDBOX_UID_FIRST, SANDBOX_UID_FIRST + slots]
-        self.slots = Slots(cgroups, slots)
+        self.slots = Slots(cgroups, slots, rootless=settings["rootless"])
         self.trees = Trees(scratch(directory, "overlay"))
         self.given: dict[str, Cell] = {}
         self.zygotes: dict[Kind, Zygote] = {}
@@ -336,7 +336,8 @@ class Cells:
         if cell is None:
             wire.close_all(fds)
         elif operation == "born":
-            cell.pid, cell.pidfd = message["pid"], fds[0]
+            cell.pidfd = fds[0]
+            cell.pid = _pid_of(cell.pidfd)
             if cell.state == "dying":
                 cell.kill()
         else:
@@ -389,3 +390,12 @@ class Cells:
     def _next(self) -> str:
         self._serial += 1
         return str(self._serial)
+
+
+def _pid_of(pidfd: int) -> int:
+    """The process's number in our own pid namespace; 0 when it is gone. The zygote's number for it may be another."""
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as facts:  # noqa: PTH123 - a hot path
+        for line in facts:
+            if line.startswith("Pid:"):
+                return max(0, int(line[4:]))
+    return 0

@@ -157,6 +157,7 @@ class Daemon:
                 kind = groups.kind
                 if rootless:
                     syscalls.enter_user_namespace(0)
+                    self._keep_pids()
                 syscalls.unshare(syscalls.CLONE_NEWNS)
                 syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
                 self._cells = Cells(settings, groups, self._listen, self._api.send)
@@ -167,6 +168,21 @@ class Daemon:
         self._api.send(answer)
         if not error and self._cells is not None:
             self._cells.warm(settings.get("warm"))
+
+    def _keep_pids(self) -> None:
+        """Have all children live in a pid namespace of ours, held open by a first process that only waits.
+
+        A zygote comes back to its own pid namespace after each fork, and an ordinary user's process may only enter
+        namespaces that its own user namespace owns.
+        """
+        syscalls.unshare(syscalls.CLONE_NEWPID)
+        if os.fork() == 0:
+            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans that end are collected by the kernel
+            os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+            while True:
+                signal.pause()
 
     def _listen(self, source: socket.socket | int, act: Any) -> None:
         """Call act when source is readable; None: no longer."""

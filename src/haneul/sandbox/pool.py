@@ -87,6 +87,8 @@ class Zygote:
     """A zygote process, and what was asked of it."""
 
     def __init__(self, kind: Kind, plan: dict[str, Any], library: str) -> None:
+        # A parent outside of one's own pid namespace has the number 0.
+        parent = 0 if plan["rootless"] else os.getpid()
         self.kind = kind
         self.cells: dict[str, Cell] = {}
         self.refused: dict[str, str] = {}
@@ -98,7 +100,7 @@ class Zygote:
         with theirs:
             self.pid = os.posix_spawn(
                 kind.executable,
-                [kind.executable, "-I", "-S", "-c", _PROGRAM, library, str(os.getpid())],
+                [kind.executable, "-I", "-S", "-c", _PROGRAM, library, str(parent)],
                 {"LANG": "en_US.UTF-8"},
                 file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
                 setsigmask=(),

@@ -36,9 +36,9 @@ class Slot:
 class Slots:
     """Takes from the stock or makes; gives back. At most `most` slots exist at once."""
 
-    def __init__(self, cgroups: Cgroups, most: int) -> None:
+    def __init__(self, cgroups: Cgroups, most: int, *, rootless: bool) -> None:
         self._cgroups = cgroups
-        self._factory = Factory()
+        self._factory = Factory(rootless=rootless)
         self._uids = list(range(SANDBOX_UID_FIRST, SANDBOX_UID_FIRST + most))
         self._serial = 0
         self._groups: deque[tuple[Group, dict[str, int], list[int]]] = deque()

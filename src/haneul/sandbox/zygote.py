@@ -5,7 +5,7 @@ holds keys, and single-threaded for life, so that fork, unshare and the `tasks` 
 interpreter that functions may use (3.9 and later), standard library only.
 
 From sandboxd: {"op": "plan", ...} once, then {"op": "spawn", "id", "uid", "tmp_mb", "with": [names of the descriptors]}.
-To sandboxd: {"op": "ready", "refused": {module: why}}, {"op": "born", "id", "pid"} with a pidfd, and
+To sandboxd: {"op": "ready", "refused": {module: why}}, {"op": "born", "id"} with a pidfd, and
 {"op": "died", "id", "status", "peak_kb"}.
 """
 
@@ -117,7 +117,7 @@ class Zygote:
             wire.close_all(fds)
         self.children[pid] = request["id"]
         watch = os.pidfd_open(pid)
-        wire.send(self.channel, {"op": "born", "id": request["id"], "pid": pid}, (watch,))
+        wire.send(self.channel, {"op": "born", "id": request["id"]}, (watch,))
         os.close(watch)
 
     def _bury(self) -> None:
