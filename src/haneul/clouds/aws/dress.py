@@ -6,12 +6,18 @@ import msgspec
 
 from haneul.base import ids
 from haneul.base.env import Env
+from haneul.base.errors import NotFound
 from haneul.base.limits import PAYLOAD_SYNC_MAX_BYTES
+from haneul.base.scope import Scope
 from haneul.base.trace import Trace
-from haneul.engines.functions.dress import Dressing, FailureText
+from haneul.engines.functions.dress import Dressing, FailureText, Granted
 from haneul.engines.functions.records import HEAD, Function
+from haneul.engines.identity.engine import IdentityEngine
 
 LATEST = "$LATEST"
+CREDENTIALS_S = 12 * 3600
+FAR_FUTURE_MS = 4_102_444_800_000
+"""2100-01-01: credentials that do not expire."""
 
 
 class LambdaDress:
@@ -89,6 +95,32 @@ class LambdaDress:
             f"with error: {reason}" if reason and reason != "exit status 0" else "without providing a reason"
         )
         return _text("Runtime.ExitError", message, (message, "Runtime.ExitError"))
+
+
+class RoleCredentials:
+    """Where functions get their credentials: of the role that their settings name, lent by the identity engine."""
+
+    def __init__(self, identity: IdentityEngine, *, secure: bool) -> None:
+        self._identity = identity
+        self._secure = secure
+
+    async def __call__(self, scope: Scope, role: str) -> Granted | None:
+        """In developer mode a role that nobody made gives plain credentials of its account, which are accepted there."""
+        account, name = role.split(":")[4], role.rpartition("/")[2]
+        owner = Scope(account, scope.region)
+        try:
+            lent = await self._identity.sessions.lend(owner, name, "haneul-functions", duration_s=CREDENTIALS_S)
+        except NotFound:
+            if self._secure:
+                raise
+            variables = {"AWS_ACCESS_KEY_ID": account, "AWS_SECRET_ACCESS_KEY": "haneul", "AWS_SESSION_TOKEN": "haneul"}
+            return Granted(environment=variables, expires_ms=FAR_FUTURE_MS)
+        variables = {
+            "AWS_ACCESS_KEY_ID": lent.key,
+            "AWS_SECRET_ACCESS_KEY": lent.secret,
+            "AWS_SESSION_TOKEN": lent.token,
+        }
+        return Granted(environment=variables, expires_ms=lent.expires_ms)
 
 
 def _text(error_type: str, message: str, lines: tuple[str, ...]) -> FailureText:

@@ -86,6 +86,6 @@ class Credentials(Protocol):
 class ChooseRuntime(Protocol):
     """Which interpreter of this machine stands for a runtime; handed in by app.py."""
 
-    def __call__(self, runtime: str) -> tuple[str, str]:
+    def __call__(self, runtime: str, /) -> tuple[str, str]:
         """(a key of Capabilities.runtimes, a warning or ""). Raises Invalid for a runtime that cannot be had here."""
         ...

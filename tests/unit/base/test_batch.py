@@ -1,6 +1,6 @@
-"""The buffer under every observer: it never makes its caller wait, and it is bounded."""
+"""The batch under every observer: it never makes its caller wait, and it is bounded."""
 
-from haneul.base.buffer import Buffer
+from haneul.base.batch import Batch
 from haneul.base.env import ManualEnv
 from haneul.base.errors import Unavailable
 from haneul.base.limits import OBSERVER_BUFFER_MAX
@@ -20,9 +20,9 @@ class Sink:
 
 async def test_records_leave_together_on_the_timer() -> None:
     env, sink = ManualEnv(), Sink()
-    buffer = Buffer(env, SilentLog(), "x", sink.write)
+    batch = Batch(env, SilentLog(), "x", sink.write)
     for number in range(3):
-        buffer.add(number)
+        batch.add(number)
 
     await env.advance(0.2)
     early = list(sink.batches)
@@ -33,10 +33,10 @@ async def test_records_leave_together_on_the_timer() -> None:
 
 async def test_a_flush_writes_now_and_leaves_nothing_for_the_timer() -> None:
     env, sink = ManualEnv(), Sink()
-    buffer = Buffer(env, SilentLog(), "x", sink.write)
-    buffer.add(1)
+    batch = Batch(env, SilentLog(), "x", sink.write)
+    batch.add(1)
 
-    await buffer.flush()
+    await batch.flush()
     await env.advance(1)
 
     assert sink.batches == [[1]]
@@ -44,24 +44,24 @@ async def test_a_flush_writes_now_and_leaves_nothing_for_the_timer() -> None:
 
 async def test_what_does_not_fit_is_dropped_and_counted() -> None:
     env, sink, log = ManualEnv(), Sink(), SilentLog()
-    buffer = Buffer(env, log, "x", sink.write)
+    batch = Batch(env, log, "x", sink.write)
     for number in range(OBSERVER_BUFFER_MAX + 5):
-        buffer.add(number)
+        batch.add(number)
 
-    await buffer.flush()
+    await batch.flush()
 
     assert len(sink.batches[0]) == OBSERVER_BUFFER_MAX
-    assert log.events == [("warning", "observer buffer full", {"buffer": "x", "dropped": 5})]
+    assert log.events == [("warning", "batch overflowed", {"batch": "x", "dropped": 5})]
 
 
 async def test_a_store_that_is_busy_gets_the_records_later() -> None:
     env, sink = ManualEnv(), Sink()
-    buffer = Buffer(env, SilentLog(), "x", sink.write)
+    batch = Batch(env, SilentLog(), "x", sink.write)
     sink.failure = Unavailable("store", "", "busy")
-    buffer.add(1)
-    await buffer.flush()
+    batch.add(1)
+    await batch.flush()
     sink.failure = None
-    buffer.add(2)
+    batch.add(2)
 
     await env.advance(1)
 
@@ -70,13 +70,13 @@ async def test_a_store_that_is_busy_gets_the_records_later() -> None:
 
 async def test_records_that_cannot_be_written_are_lost_and_said_so() -> None:
     env, sink, log = ManualEnv(), Sink(), SilentLog()
-    buffer = Buffer(env, log, "x", sink.write)
+    batch = Batch(env, log, "x", sink.write)
     sink.failure = ValueError("bad")
-    buffer.add(1)
+    batch.add(1)
 
-    await buffer.flush()
+    await batch.flush()
     sink.failure = None
-    await buffer.flush()
+    await batch.flush()
 
     assert sink.batches == []
     assert log.events[0][2]["lost"] == 1
@@ -84,10 +84,10 @@ async def test_records_that_cannot_be_written_are_lost_and_said_so() -> None:
 
 async def test_after_stop_nothing_is_taken() -> None:
     env, sink = ManualEnv(), Sink()
-    buffer = Buffer(env, SilentLog(), "x", sink.write)
-    buffer.add(1)
-    await buffer.stop()
-    buffer.add(2)
+    batch = Batch(env, SilentLog(), "x", sink.write)
+    batch.add(1)
+    await batch.stop()
+    batch.add(2)
     await env.advance(1)
 
     assert sink.batches == [[1]]

@@ -1,0 +1,182 @@
+"""The engines and their state, made and joined for one data folder: what app.py opens behind the front door."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from haneul.base.config import Config
+from haneul.base.env import Env
+from haneul.base.finished import Finished, Logged, Observer
+from haneul.base.log import Log
+from haneul.clouds.aws.dress import LambdaDress, RoleCredentials
+from haneul.clouds.aws.events import ENCODERS
+from haneul.clouds.aws.managed import AwsProvider
+from haneul.clouds.aws.report import LambdaReport
+from haneul.engines import Engines
+from haneul.engines.billing.engine import BillingEngine
+from haneul.engines.billing.records import SCHEMA as BILLING
+from haneul.engines.delivery.engine import DeliveryEngine
+from haneul.engines.delivery.verdict import Done, Dropped, Retry, Verdict
+from haneul.engines.functions.engine import FunctionsEngine, Options
+from haneul.engines.functions.records import SCHEMA as FUNCTIONS
+from haneul.engines.identity.engine import IdentityEngine
+from haneul.engines.identity.records import SCHEMA as IDENTITY
+from haneul.engines.logs.engine import LogsEngine
+from haneul.engines.logs.records import SCHEMA as LOGS
+from haneul.engines.metrics.engine import MetricsEngine
+from haneul.engines.metrics.records import SCHEMA as METRICS
+from haneul.engines.objects.engine import ObjectsEngine
+from haneul.engines.objects.records import SCHEMA as OBJECTS
+from haneul.engines.traces.engine import TracesEngine
+from haneul.engines.traces.records import SCHEMA as TRACES
+from haneul.sandbox.api import Sandbox
+from haneul.sandbox.interpreters import choose_runtime
+from haneul.storage.disk import DiskBlobs
+from haneul.storage.outbox import Delivery
+from haneul.storage.sqlite import open_store
+from haneul.storage.store import Schema, Store
+
+
+class Observers:
+    """Passes what ended and what was written on to every observing engine."""
+
+    def __init__(self, each: tuple[Observer, ...]) -> None:
+        self._each = each
+
+    def finished(self, record: Finished) -> None:
+        for observer in self._each:
+            observer.finished(record)
+
+    def logged(self, record: Logged) -> None:
+        for observer in self._each:
+            observer.logged(record)
+
+
+class Rooms:
+    """All engines with their stores. start() and stop() once each; reset() whenever."""
+
+    def __init__(self, engines: Engines, stores: dict[str, Store], blobs: list[DiskBlobs], observer: Observer) -> None:
+        self.engines = engines
+        self.observer = observer
+        self._stores = stores
+        self._blobs = blobs
+
+    async def start(self) -> None:
+        """Load what must be in memory, go on with what was left: deliveries last, when their targets are there."""
+        each = self.engines
+        for engine in (each.identity, each.logs, each.metrics, each.traces, each.billing, each.objects, each.functions):
+            await engine.start()
+        await each.delivery.start()
+
+    async def stop(self) -> None:
+        """In reverse; then the files are closed."""
+        each = self.engines
+        await each.delivery.stop()
+        await each.functions.stop()
+        for engine in (each.objects, each.billing, each.traces, each.metrics, each.logs, each.identity):
+            await engine.stop()
+        for store in self._stores.values():
+            await store.close()
+        for blobs in self._blobs:
+            await blobs.close()
+
+    def store_of(self, kind: str) -> Store:
+        """The store of one kind of engine, by its schema's name."""
+        return self._stores[kind]
+
+    async def reset(self, account: str | None) -> None:
+        """Forget everything of an account, or everything."""
+        each = self.engines
+        for engine in (
+            each.functions,
+            each.objects,
+            each.identity,
+            each.logs,
+            each.metrics,
+            each.traces,
+            each.billing,
+        ):
+            await engine.reset(account)
+
+
+def build_rooms(
+    config: Config, env: Env, log: Log, *, sandbox: Sandbox, directory: Path, endpoint: tuple[str, int], url: str
+) -> Rooms:
+    """Open every store of the data folder and join the engines. Raises Damaged or Unavailable from storage."""
+    stores: dict[str, Store] = {}
+    state = None if config.ephemeral else directory / "state"
+
+    def store(schema: Schema) -> Store:
+        stores[schema.kind] = open_store(schema, state, env, log)
+        return stores[schema.kind]
+
+    logs = LogsEngine(store(LOGS), env, log)
+    metrics = MetricsEngine(store(METRICS), env, log)
+    traces = TracesEngine(store(TRACES), env, log)
+    billing = BillingEngine(store(BILLING), env, log)
+    observer = Observers((logs, metrics, traces, billing))
+
+    identity = IdentityEngine(store(IDENTITY), env, log=log, provider=AwsProvider())
+    object_blobs = DiskBlobs(directory / "blobs" / "objects", env)
+    code_blobs = DiskBlobs(directory / "blobs" / "code", env)
+    objects_store = store(OBJECTS)
+    objects = ObjectsEngine(objects_store, object_blobs, env)
+    functions_store = store(FUNCTIONS)
+    functions = FunctionsEngine(
+        functions_store,
+        code_blobs,
+        sandbox,
+        env,
+        log,
+        observer,
+        code_dir=directory / "code",
+        dress=LambdaDress(env, endpoint=url),
+        renderer=LambdaReport(),
+        credentials=RoleCredentials(identity, secure=config.secure),
+        choose_runtime=choose_runtime(sandbox, strict=config.strict_runtimes),
+        options=Options(
+            environments_max=config.environments_max,
+            idle_s=config.idle_s,
+            egress=egress(config),
+            endpoint=endpoint,
+        ),
+    )
+    delivery = DeliveryEngine(
+        env,
+        log,
+        [objects_store, functions_store],
+        ENCODERS,
+        {"function": deliver_to(functions)},
+        observer,
+    )
+    engines = Engines(
+        functions=functions,
+        objects=objects,
+        identity=identity,
+        delivery=delivery,
+        logs=logs,
+        metrics=metrics,
+        traces=traces,
+        billing=billing,
+    )
+    return Rooms(engines, stores, [object_blobs, code_blobs], observer)
+
+
+def egress(config: Config) -> str:
+    """The network of functions: open for developers, closed in secure mode, unless it was chosen."""
+    if config.egress != "auto":
+        return config.egress
+    return "closed" if config.secure else "open"
+
+
+def deliver_to(functions: FunctionsEngine) -> Callable[[Delivery, bytes], Awaitable[Verdict]]:
+    """Delivery's target "function": what the functions engine says of an attempt, in delivery's words."""
+
+    async def deliver(row: Delivery, payload: bytes) -> Verdict:
+        handed = await functions.asynchronous.deliver(row, payload)
+        if handed.outcome == "done":
+            return Done()
+        if handed.outcome == "retry":
+            return Retry(handed.wait_ms, handed.reason)
+        return Dropped(handed.reason)
+
+    return deliver

@@ -1,0 +1,62 @@
+"""PutObject goes down the floors once: how many of our files it touches, and how often it crosses between two of them."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tests.cloud import TestCloud, test_config
+
+FILES_MAX = 18
+CROSSINGS_MAX = 44
+SOURCE = str(Path(__file__).parents[2] / "src" / "haneul")
+
+
+class Walk:
+    """Notes each call from one of our files into another, on every thread that it is installed on."""
+
+    def __init__(self) -> None:
+        self.files: set[str] = set()
+        self.crossings: Counter[tuple[str, str]] = Counter()
+
+    def __call__(self, frame: FrameType, event: str, _: Any) -> None:
+        if event != "call" or not (here := self.ours(frame)):
+            return
+        self.files.add(here)
+        caller = frame.f_back
+        while caller is not None and not self.ours(caller):
+            caller = caller.f_back
+        there = self.ours(caller) if caller is not None else ""
+        if there and there != here:
+            self.crossings[there, here] += 1
+
+    @staticmethod
+    def ours(frame: FrameType) -> str:
+        name = frame.f_code.co_filename
+        return name.removeprefix(SOURCE + "/") if name.startswith(SOURCE) else ""
+
+
+def test_put_object_keeps_its_path_budget() -> None:
+    cloud = TestCloud(test_config())
+    try:
+        s3 = cloud.client("s3")
+        s3.create_bucket(Bucket="budget")
+        s3.put_object(Bucket="budget", Key="first", Body=b"warm")
+        walk = Walk()
+
+        async def watch(profile: Any) -> None:
+            await cloud.cloud.rooms.store_of("objects").transact(lambda _: sys.setprofile(profile))
+            sys.setprofile(profile)
+
+        cloud.run(watch(walk))
+        s3.put_object(Bucket="budget", Key="second", Body=b"x" * 10_000)
+        cloud.run(watch(None))
+    finally:
+        cloud.close()
+
+    crossings = sum(walk.crossings.values())
+    listed = "\n".join(f"{count:3} {there} -> {here}" for (there, here), count in sorted(walk.crossings.items()))
+    print(f"{len(walk.files)} files, {crossings} crossings\n{listed}")
+    assert len(walk.files) <= FILES_MAX, f"{len(walk.files)} files: {sorted(walk.files)}"
+    assert crossings <= CROSSINGS_MAX, f"{crossings} crossings:\n{listed}"

@@ -1,0 +1,30 @@
+"""The README's Python runs as it stands, against a cloud on the port of its choice."""
+
+import re
+from pathlib import Path
+
+from tests.cloud import TestCloud, test_config
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_the_example_runs() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+    assert len(blocks) == 1
+    cloud = TestCloud(test_config())
+    try:
+        code = blocks[0].replace("http://127.0.0.1:4566", cloud.url)
+        said: list[str] = []
+        exec(compile(code, "README.md", "exec"), {"print": said.append})
+    finally:
+        cloud.close()
+
+    assert said == ['{"hello": "sky"}']
+
+
+def test_every_command_it_shows_exists() -> None:
+    from haneul.cli.commands import app
+
+    known = {(each.name or each.callback.__name__) for each in app.registered_commands if each.callback}
+    for line in re.findall(r"^haneul (\w+)", README.read_text(encoding="utf-8"), re.M):
+        assert line in known, f"README shows haneul {line}"
