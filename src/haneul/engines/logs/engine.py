@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from haneul.base.buffer import Buffer
+from haneul.base.batch import Batch
 from haneul.base.env import Env, Timer
 from haneul.base.errors import Failure, Invalid
 from haneul.base.finished import Finished, Logged
@@ -21,7 +21,7 @@ from .groups import Groups
 from .reading import Accepts, Page, Source, Window
 from .records import CHUNK_SPAN_MS, CHUNKS, GROUPS, MARKS, STREAMS, Event, Group, Position, chunk_key, mark_key
 from .tail import Tail, Tails
-from .writing import Batch, Line, Writer
+from .writing import Line, Lines, Writer
 
 _DAY_MS = 86_400_000
 
@@ -43,7 +43,7 @@ class LogsEngine:
         self._env = env
         self._writer = Writer(store, env)
         self._tails = Tails()
-        self._buffer: Buffer[Logged] = Buffer(env, log, "logs", self._write_logged)
+        self._batch: Batch[Logged] = Batch(env, log, "logs", self._write_logged)
         self._log = log
         self._sweeping: Timer | None = None
 
@@ -54,17 +54,17 @@ class LogsEngine:
         if self._sweeping is not None:
             self._sweeping.cancel()
         self._tails.close()
-        await self._buffer.stop()
+        await self._batch.stop()
 
     async def flush(self) -> None:
         """Everything that was logged before this call can be read after it."""
-        await self._buffer.flush()
+        await self._batch.flush()
 
     def finished(self, record: Finished) -> None:
         """Nothing to do: what a function wrote comes through logged()."""
 
     def logged(self, record: Logged) -> None:
-        self._buffer.add(record)
+        self._batch.add(record)
 
     async def put(
         self, scope: Scope, group: str, stream: str, lines: Sequence[Line], *, oldest_ms: int, newest_ms: int
@@ -78,7 +78,7 @@ class LogsEngine:
         too_new = sum(1 for time_ms, _ in lines if time_ms > newest_ms)
         good = [line for line in lines if max(oldest_ms, kept_from_ms) <= line[0] <= newest_ms]
         if good:
-            await self._write([Batch(scope, group, stream, good)], make=False)
+            await self._write([Lines(scope, group, stream, good)], make=False)
         else:
             await self.groups.get_stream(scope, group, stream)
         return Accepted(expired, too_old, too_new)
@@ -199,9 +199,9 @@ class LogsEngine:
         for record in records:
             lines = by_stream.setdefault((record.scope, record.group, record.stream), [])
             lines += ((time_ms, f"{text}\n") for time_ms, text in record.lines)
-        await self._write([Batch(*where, lines) for where, lines in by_stream.items()], make=True)
+        await self._write([Lines(*where, lines) for where, lines in by_stream.items()], make=True)
 
-    async def _write(self, batches: list[Batch], *, make: bool) -> None:
+    async def _write(self, batches: list[Lines], *, make: bool) -> None:
         written = await self._writer.write(batches, make=make)
         if not self._tails.watching:
             return

@@ -34,7 +34,7 @@ Line = tuple[int, str]
 _EVENT_OVERHEAD_BYTES = 26  # what CloudWatch Logs counts for each event beside its text
 
 
-class Batch(msgspec.Struct, frozen=True):
+class Lines(msgspec.Struct, frozen=True):
     """Lines of one stream, on their way into the store."""
 
     scope: Scope
@@ -51,7 +51,7 @@ class Writer:
         self._env = env
         self._last_seq = 0
 
-    async def write(self, batches: Iterable[Batch], *, make: bool) -> list[tuple[Batch, list[Chunk]]]:
+    async def write(self, batches: Iterable[Lines], *, make: bool) -> list[tuple[Lines, list[Chunk]]]:
         """Durably write. make: groups and streams that are missing are made; else NotFound is raised, for all."""
         now_ms = self._env.now_ms()
         written = [(batch, list(self._chunks(batch, now_ms))) for batch in batches]
@@ -60,7 +60,7 @@ class Writer:
             await self._write_some(parts[at : at + LOG_WRITE_CHUNKS], now_ms, make=make)
         return written
 
-    async def _write_some(self, parts: list[tuple[Batch, Chunk]], now_ms: int, *, make: bool) -> None:
+    async def _write_some(self, parts: list[tuple[Lines, Chunk]], now_ms: int, *, make: bool) -> None:
         streams = {stream_key(batch.scope, batch.group, batch.stream): batch for batch, _ in parts}
         groups = {group_key(batch.scope, batch.group): batch.group for batch in streams.values()}
 
@@ -92,7 +92,7 @@ class Writer:
         keys += ((STREAMS, key) for key in streams)
         await self._store.transact(work, keys=keys)
 
-    def _chunks(self, batch: Batch, now_ms: int) -> Iterator[Chunk]:
+    def _chunks(self, batch: Lines, now_ms: int) -> Iterator[Chunk]:
         lines = sorted(batch.lines, key=lambda line: line[0])
         for _, span in itertools.groupby(lines, key=lambda line: line[0] // CHUNK_SPAN_MS):
             times: list[int] = []
@@ -107,7 +107,7 @@ class Writer:
                 chars += len(text)
             yield self._chunk(batch, now_ms, times, texts)
 
-    def _chunk(self, batch: Batch, now_ms: int, times: list[int], texts: list[str]) -> Chunk:
+    def _chunk(self, batch: Lines, now_ms: int, times: list[int], texts: list[str]) -> Chunk:
         # Microseconds: rises across restarts, unless somebody turns the clock back; the random bits are for that case.
         self._last_seq = max(self._last_seq + 1, now_ms * 1000)
         seq = self._last_seq << 8 | self._env.random.getrandbits(8)
