@@ -21,6 +21,7 @@ from . import syscalls, wire
 from .cgroups import Cgroups
 from .pool import Cell, Kind, Pool, PoolKey, Zygote
 from .slots import Slot, Slots, scratch
+from .templates import Template, Templates, line
 from .trees import Trees, resize_tmp, tmp_options
 
 Listen = Callable[[Any, Any], None]
@@ -72,6 +73,7 @@ class Cells:
         self._pools: dict[PoolKey, Pool] = {}
         self.unfinished = True
         self.watch: Watcher | None = None
+        self.templates = Templates(self.ended, send, listen)
 
     def warm(self, wanted: dict[str, Any] | None) -> None:
         """Get ready for the function that is likely to come first."""
@@ -84,15 +86,17 @@ class Cells:
     def start(self, request: dict[str, Any]) -> Cell:
         """A sandbox for a function: a ready one, else a fork. Its descriptors are to be handed over. Raises Refused,
         and OSError when the code's directory is not there or the machine refuses."""
-        key = self.key(request)
-        cell = None
-        if request["op"] == "start":
-            cell = self._from_pool(key, request)
-        if cell is None:
-            cell = self._fork(key, request)
-        return self.give(cell, request)
+        key = self._key(request)
+        if request["op"] == "template":
+            if self.templates.full or self._cgroups.kind == "none":
+                raise Refused("no further snapshot can be kept on this node")
+            return self._give(self._fork(key, request), request)
+        template = self.templates.named(request["template"])
+        if template is not None and template.cell.key == key:
+            return self._give(self._from_template(key, template, request), request)
+        return self._give(self._from_pool(key, request) or self._fork(key, request), request)
 
-    def give(self, cell: Cell, request: dict[str, Any]) -> Cell:
+    def _give(self, cell: Cell, request: dict[str, Any]) -> Cell:
         """The sandbox is a function's from here on."""
         cell.id, cell.state = request["id"], "given"
         cell.memory_mb, cell.tmp_mb = request["memory_mb"], request["tmp_mb"]
@@ -118,7 +122,7 @@ class Cells:
         except OSError:
             cell.kill()
 
-    def key(self, request: dict[str, Any]) -> PoolKey:
+    def _key(self, request: dict[str, Any]) -> PoolKey:
         """Which pool could serve a request. Raises Refused when this node is full."""
         if len(self.given) >= self._most:
             raise Refused(f"all {self._most} environments of this node are in use")
@@ -160,12 +164,17 @@ class Cells:
             self.watch.remove(cell)
         if cell.settled >= 0:
             self._listen(cell.settled, None)
+        self.templates.lost(cell)
         cell.state = "dead"
         cell.close()
         self.slots.give_back(cell.slot)
         self.unfinished = True
         if cell.stopping:
             self._answer_stop(cell)
+
+    def seal(self, cell: Cell, name: str) -> None:
+        """Turn a sandbox that was started as a template into one."""
+        self.templates.seal(cell, name)
 
     def make_ahead(self) -> None:
         """One step towards full pools and stocks; `unfinished` says whether there is another."""
@@ -184,8 +193,9 @@ class Cells:
         self.unfinished = self.slots.stock(nets=closed)
 
     def senders(self) -> list[wire.Sender]:
-        """The lines to every zygote."""
-        return [zygote.sender for zygote in [*self.zygotes.values(), *self._retired]]
+        """The lines to every zygote and template."""
+        zygotes = [zygote.sender for zygote in [*self.zygotes.values(), *self._retired]]
+        return zygotes + self.templates.senders()
 
     def kill_all(self) -> None:
         """The beginning of the end."""
@@ -234,8 +244,29 @@ class Cells:
             given.append(("code", code))
             if layers >= 0:
                 given.append(("layers", layers))
+            control = None
+            if request["op"] == "template":
+                control, theirs = line()
+                given.append(("control", theirs))
             self._spawn(cell, request, given)
+            if control is not None:
+                self.templates.add(cell, control)
             self.slots.at_port(slot, request["port"])
+        except OSError:
+            wire.close_all([fd for _, fd in given])
+            cell.close()
+            self.slots.give_back(slot)
+            raise
+        return cell
+
+    def _from_template(self, key: PoolKey, template: Template, request: dict[str, Any]) -> Cell:
+        slot = self._slot(key._replace(closed=False), 0)  # the network is the template's
+        cell = Cell(serial=self._next(), key=key, slot=slot, zygote=template.cell.zygote, path="snapshot")
+        cell.pid = template.cell.pid
+        given: list[tuple[str, int]] = []
+        try:
+            self._connect(cell, given)
+            self.templates.fork(template, cell, given, request["tmp_mb"])
         except OSError:
             wire.close_all([fd for _, fd in given])
             cell.close()
@@ -271,18 +302,22 @@ class Cells:
             cell.kill()
 
     def _spawn(self, cell: Cell, request: dict[str, Any], given: list[tuple[str, int]]) -> None:
-        ours, theirs = socket.socketpair()
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-        cell.ends = {"channel": ours.detach(), "log": reader}
-        given += [("channel", theirs.detach()), ("log", writer)]
-        given += [("tasks", fd) for fd in cell.slot.tasks]
-        cell.slot.tasks = []
+        self._connect(cell, given)
         if cell.slot.net >= 0:
             given.append(("net", os.dup(cell.slot.net)))
         facts = {"tmp": tmp_options(request["tmp_mb"]), "data_bytes": -1}
         if self._cgroups.kind == "none" and request["memory_mb"]:
             facts["data_bytes"] = request["memory_mb"] * MIB
         cell.zygote.spawn(cell, facts, given)
+
+    def _connect(self, cell: Cell, given: list[tuple[str, int]]) -> None:
+        """Make the channel and the log pipe, and hand over the way into the control groups."""
+        ours, theirs = socket.socketpair()
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        cell.ends = {"channel": ours.detach(), "log": reader}
+        given += [("channel", theirs.detach()), ("log", writer)]
+        given += [("tasks", fd) for fd in cell.slot.tasks]
+        cell.slot.tasks = []
 
     def _slot(self, key: PoolKey, port: int) -> Slot:
         slot = self.slots.take(net=key.closed, port=port)

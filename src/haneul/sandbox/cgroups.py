@@ -66,6 +66,10 @@ class Group(Protocol):
 
     def pids(self) -> list[int]: ...
 
+    def kill(self) -> None:
+        """Kill every process in it, and let no new one be born."""
+        ...
+
     def remove(self) -> bool:
         """False when processes are still in it."""
         ...
@@ -152,6 +156,9 @@ class _NoGroup:
     def pids(self) -> list[int]:
         return []
 
+    def kill(self) -> None:
+        return
+
     def remove(self) -> bool:
         return True
 
@@ -227,6 +234,13 @@ class _GroupV1:
     def pids(self) -> list[int]:
         return [int(pid) for pid in _read(f"{self._paths['pids']}/cgroup.procs").split()]
 
+    def kill(self) -> None:
+        with contextlib.suppress(OSError):
+            _write(f"{self._paths['pids']}/pids.max", "0")
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def remove(self) -> bool:
         left = [path for path in dict.fromkeys(self._paths.values()) if not _rmdir(path)]
         return not left
@@ -296,6 +310,10 @@ class _GroupV2:
 
     def pids(self) -> list[int]:
         return [int(pid) for pid in _read(f"{self._path}/cgroup.procs").split()]
+
+    def kill(self) -> None:
+        with contextlib.suppress(OSError):  # removed already
+            _write(f"{self._path}/cgroup.kill", "1")
 
     def remove(self) -> bool:
         return _rmdir(self._path)

@@ -7,6 +7,8 @@ with everything that it made, when that descriptor closes, on SIGTERM, and when 
 Packets from the API process            answers
   open      settings                    opened    {error, cgroups, snapshots}
   start     a sandbox's facts           started   {path, with: names} + descriptors  |  refused {full, reason}
+  template  the same, for one that is to be forked; then
+  seal      under a name                sealed    {reason}
   limit     apply the CPU quota
   freeze, thaw
   stop                                  stopped   {status, out_of_memory, peak_bytes}
@@ -33,6 +35,9 @@ from .watch import Watch
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
 _LONG_S = 30.0
+_SOON_S = 0.02
+_ASKED = {"stop": "stopped", "seal": "sealed"}
+_GONE = {"status": signal.SIGKILL, "out_of_memory": False, "peak_bytes": 0, "reason": "its process ended"}
 
 
 class Daemon:
@@ -69,6 +74,8 @@ class Daemon:
         if self._cells is None:
             return None
         wait = self._watch.pause if self._watch is not None else _LONG_S
+        if self._cells.templates.dying:
+            wait = min(wait, _SOON_S)
         if self._cells.unfinished:
             wait = min(wait, max(0.0, self._asked_at + SANDBOX_REFILL_DELAY_S - time.monotonic()))
         return wait
@@ -78,6 +85,7 @@ class Daemon:
         if self._cells is None or self._watch is None:
             return
         self._watch.look()
+        self._cells.templates.sweep()
         if self._cells.unfinished and time.monotonic() >= self._asked_at + SANDBOX_REFILL_DELAY_S:
             self._cells.make_ahead()
         for sender in [*self._cells.senders(), self._api]:
@@ -113,15 +121,21 @@ class Daemon:
             self._open(message)
             return
         assert self._cells is not None
-        if operation == "start":
+        if operation in ("start", "template"):
             self._start(message)
         elif (cell := self._cells.given.get(message["id"])) is not None:
-            self._touch(cell, operation)
+            self._touch(cell, message)
+        elif operation in _ASKED:
+            self._api.send({"op": _ASKED[operation], "id": message["id"], **_GONE})
 
-    def _touch(self, cell: Cell, operation: str) -> None:
+    def _touch(self, cell: Cell, message: dict[str, Any]) -> None:
         assert self._cells is not None
+        operation = message["op"]
         if operation == "stop":
             self._cells.stop(cell)
+            return
+        if operation == "seal":
+            self._cells.seal(cell, message["name"])
             return
         with contextlib.suppress(OSError):  # it may have ended meanwhile, which its channel tells
             if operation == "limit":
@@ -164,7 +178,7 @@ class Daemon:
                 self._watch = self._cells.watch = Watch()
             except OSError as failure:
                 error = str(failure)
-        answer = {"op": "opened", "error": error, "cgroups": kind, "snapshots": not error and not rootless}
+        answer = {"op": "opened", "error": error, "cgroups": kind, "snapshots": not error and kind != "none"}
         self._api.send(answer)
         if not error and self._cells is not None:
             self._cells.warm(settings.get("warm"))

@@ -18,6 +18,7 @@ from . import wire
 LIBRARY = os.fspath(Path(__file__).resolve().parents[2])
 _PROGRAM = "import sys; sys.path.append(sys.argv[1]); from haneul.sandbox import daemon; sys.exit(daemon.main())"
 _ANSWERS = {"opened": "open", "started": "start", "refused": "start", "stopped": "stop", "sealed": "seal"}
+_STARTS = {"start": "start", "template": "start"}
 
 Answer = tuple[dict[str, Any], dict[str, int]]
 
@@ -69,7 +70,7 @@ class Line:
         """Send and wait for the answer. Raises Unavailable when sandboxd is gone, or goes meanwhile."""
         if self._sender is None:
             raise Unavailable("sandbox", id, "sandboxd is not running")
-        key = (operation, id)
+        key = (_STARTS.get(operation, operation), id)
         waiter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._asked[key] = waiter
         self.tell(operation, id, facts)

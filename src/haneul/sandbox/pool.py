@@ -76,6 +76,8 @@ class Cell:
     def kill(self) -> None:
         """End every process inside, now: the first one's end is the end of its pid namespace."""
         self.state = "dying"
+        if self.path == "snapshot":
+            self.slot.group.kill()
         if self.pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)

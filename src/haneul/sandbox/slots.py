@@ -4,10 +4,8 @@ A few of each are made ahead of time, because making them costs half a milliseco
 Nothing is used twice: a namespace or a group may remember its last tenant. Only user ids come back.
 """
 
-import contextlib
 import heapq
 import os
-import signal
 import socket
 from collections import deque
 from dataclasses import dataclass
@@ -120,9 +118,7 @@ class Slots:
         self.at_port(slot, port)
 
     def _gone(self, slot: Slot) -> bool:
-        for pid in slot.group.pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        slot.group.kill()
         if not slot.group.remove():
             return False
         heapq.heappush(self._uids, slot.uid)

@@ -62,6 +62,7 @@ class IsolatedSandbox:
         self._live: dict[str, LiveInstance] = {}
         self._starting: set[str] = set()
         self._closed = False
+        self._templates: dict[str, LiveInstance] = {}
 
     async def open(self) -> None:
         reason = await self.try_open()
@@ -113,6 +114,13 @@ class IsolatedSandbox:
         return ""
 
     async def start(self, spec: Spec, on_log: LogSink) -> Instance | Outcome:
+        template = self._templates.get(spec.snapshot)
+        origin = spec.snapshot if template is not None and template.alive else ""
+        return await self._make("start", spec, on_log, {"template": origin})
+
+    async def _make(
+        self, operation: str, spec: Spec, on_log: LogSink, facts: Mapping[str, Any]
+    ) -> LiveInstance | Outcome:
         requested = self._env.monotonic()
         self._check(spec)
         executable = await self._interpreters.executable(spec.interpreter)
@@ -120,7 +128,7 @@ class IsolatedSandbox:
         self._starting.add(spec.id)
         try:
             await self._reopen()
-            answer, fds = await self._ask_start(spec, executable, code)
+            answer, fds = await self._ask_start(operation, spec.id, {**_request(spec, executable, code), **facts})
             processes = _Cell(self._env, self._line, spec, fds)
             instance = self._live[spec.id] = LiveInstance(
                 id=spec.id,
@@ -142,10 +150,29 @@ class IsolatedSandbox:
         return instance
 
     async def prepare(self, spec: Spec) -> str:
-        return "snapshots are not possible in this tier"
+        if not self.capabilities.snapshots:
+            return f"the {self.capabilities.tier} tier has no snapshots here: they need control groups"
+        template = self._templates.get(spec.snapshot)
+        if template is not None and template.alive:
+            return ""
+        made = await self._make("template", spec, _discard, {})
+        if isinstance(made, Outcome):
+            return _why(made)
+        try:
+            answer, _ = await self._env.within(SANDBOX_STOP_S, self._line.ask("seal", spec.id, {"name": spec.snapshot}))
+            reason = str(answer["reason"])
+        except (TimeoutError, Unavailable) as error:
+            reason = f"the template does not answer: {error}"
+        if reason:
+            await made.stop()
+            return reason
+        self._templates[spec.snapshot] = made
+        return ""
 
     async def forget(self, snapshot: str) -> None:
-        return
+        template = self._templates.pop(snapshot, None)
+        if template is not None:
+            await template.stop()
 
     async def close(self) -> None:
         self._closed = True
@@ -158,6 +185,8 @@ class IsolatedSandbox:
             raise Unavailable("sandbox", "", "it is closed")
         for id in [id for id, instance in self._live.items() if not instance.alive]:
             del self._live[id]
+        for name in [name for name, instance in self._templates.items() if not instance.alive]:
+            del self._templates[name]
         assert spec.id not in self._live and spec.id not in self._starting, "an id names one environment"
         if len(self._live) + len(self._starting) >= self._settings.environments_max:
             most = self._settings.environments_max
@@ -175,16 +204,16 @@ class IsolatedSandbox:
         if reason:
             raise Unavailable("sandbox", "", f"sandboxd does not start: {reason}")
 
-    async def _ask_start(self, spec: Spec, executable: str, code: Code) -> Answer:
+    async def _ask_start(self, operation: str, id: str, facts: Mapping[str, Any]) -> Answer:
         try:
-            answer, fds = await self._line.ask("start", spec.id, _request(spec, executable, code))
+            answer, fds = await self._line.ask(operation, id, facts)
         except asyncio.CancelledError:
-            self._line.tell("stop", spec.id, {})
+            self._line.tell("stop", id, {})
             raise
         if answer["op"] == "refused":
             if answer["full"]:
                 raise Unavailable("sandbox", "", answer["reason"])
-            raise Invalid("sandbox", spec.id, answer["reason"])
+            raise Invalid("sandbox", id, answer["reason"])
         return answer, fds
 
 
@@ -254,6 +283,15 @@ class _Cell:
         self._peak = self._freezer = -1
 
 
+def _discard(lines: list[bytes]) -> None:
+    """What a template's import prints is nobody's log: each environment's own start is logged by its engine."""
+
+
+def _why(outcome: Outcome) -> str:
+    detail = outcome.reason or outcome.payload[:500].decode(errors="replace")
+    return f"importing the handler ended with {outcome.kind}: {detail}"
+
+
 def _request(spec: Spec, executable: str, code: Code) -> dict[str, Any]:
     return {
         "account": spec.account,
@@ -265,7 +303,6 @@ def _request(spec: Spec, executable: str, code: Code) -> dict[str, Any]:
         "layers": [os.fspath(layer.resolve()) for layer in spec.layer_dirs],
         "memory_mb": spec.memory_mb,
         "tmp_mb": spec.tmp_mb,
-        "template": spec.snapshot,
     }
 
 

@@ -35,9 +35,7 @@ def send(channel: socket.socket, message: dict[str, Any], fds: tuple[int, ...] =
 def receive(channel: socket.socket, most_bytes: int = PACKET_MAX_BYTES) -> tuple[dict[str, Any], list[int]] | None:
     """The next packet and its descriptors (close-on-exec, now ours); None when the other side is gone."""
     try:
-        body, ancillary, flags, _ = channel.recvmsg(
-            most_bytes, socket.CMSG_SPACE(FDS_MAX * 4), socket.MSG_CMSG_CLOEXEC
-        )
+        body, ancillary, flags, _ = channel.recvmsg(most_bytes, socket.CMSG_SPACE(FDS_MAX * 4), socket.MSG_CMSG_CLOEXEC)
     except ConnectionError:
         return None
     fds = array.array("i")

@@ -29,7 +29,7 @@ import sys
 import types
 from typing import Any
 
-from . import jail, seccomp, syscalls, wire
+from . import jail, seccomp, snapshot, syscalls, wire
 
 INSIDE_UID = 993  # what Lambda's own sandbox user is called
 NOFILE = 1024
@@ -134,6 +134,7 @@ class Zygote:
     def _child(self, request: dict[str, Any], fds: list[int]) -> None:
         """Everything from here on happens in the new process; it never returns."""
         try:
+            template = "control" in request["with"]
             named: dict[str, list[int]] = {}
             for name, fd in zip(request["with"], fds):  # noqa: B905 - 3.9 has no strict
                 named.setdefault(name, []).append(fd)
@@ -141,13 +142,20 @@ class Zygote:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.dup2(named["log"][0], 2)
             os.dup2(2, 1)
-            self._settle(request, named)
+            self._settle(request, named, template=template)
+            if template:
+                os.dup2(os.dup(named["control"][0]), snapshot.CONTROL)
             os.dup2(named["channel"][0], 3)
             settled = named.get("settled", ())
             if settled:
-                _rehearse(self.boot)  # touch what a function will touch, while nobody waits: the pages are shared until then
+                _rehearse(
+                    self.boot
+                )  # touch what a function will touch, while nobody waits: the pages are shared until then
                 os.write(settled[0], b"1")
-            os.closerange(4, NOFILE)
+            os.closerange(5 if template else 4, NOFILE)
+            if template:
+                syscalls.install_filter(seccomp.compile_filter(_MACHINE, template=True))
+                snapshot.serve(self.boot, self.filter)
             syscalls.install_filter(self.filter)
             self.boot.serve(3)
             os._exit(0)
@@ -157,7 +165,7 @@ class Zygote:
             os.write(2, f"haneul: the sandbox could not be set up: {error!r}\n".encode())
             os._exit(70)
 
-    def _settle(self, request: dict[str, Any], named: dict[str, list[int]]) -> None:
+    def _settle(self, request: dict[str, Any], named: dict[str, list[int]], *, template: bool) -> None:
         """From a privileged fork to an unprivileged process in namespaces, limits and a file tree of its own."""
         for tasks in named.get("tasks", ()):
             os.write(tasks, b"0")  # the writer itself; moving by pid would wait for an RCU grace period
@@ -169,16 +177,17 @@ class Zygote:
                 syscalls.move_mount(fd, place)
         syscalls.mount("tmpfs", "/tmp", "tmpfs", _QUIET, request["tmp"])
         syscalls.mount("proc", "/proc", "proc", _QUIET | syscalls.MS_NOEXEC)
-        if self.rootless:
-            syscalls.enter_user_namespace(INSIDE_UID)
-            syscalls.drop_bounding_set()
-            syscalls.keep_capabilities(0)
-            _limit(resource.RLIMIT_DATA, request["data_bytes"])
-        else:
+        if not self.rootless:
             user = request["uid"]
             os.setgroups([])
             os.setresgid(user, user, user)
             os.setresuid(user, user, user)
+        if self.rootless or template:
+            syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # else the maps below belong to root
+            syscalls.enter_user_namespace(INSIDE_UID)
+            syscalls.drop_bounding_set()
+            syscalls.keep_capabilities(1 << syscalls.CAP_SYS_ADMIN if template else 0)
+            _limit(resource.RLIMIT_DATA, request["data_bytes"])
         _limit(resource.RLIMIT_NPROC, PROCESSES)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # this and the next are reset by the change of user
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
