@@ -111,8 +111,8 @@ def feed_floor(connection: sqlite3.Connection, name: str) -> int:
 class Batch:
     """Runs works one after the other. Their writes wait here until flush(); a work that raises leaves nothing here.
 
-    One flush for many works is what makes a durable put cost 10 µs instead of 30: no savepoints, one executemany per
-    space, and a row that several works change is written once. docs/decisions/ says what was measured.
+    No savepoints: one executemany per space instead, and a row that several works change is written once. What was
+    measured stands in docs/decisions/one-flush-per-batch.md.
     """
 
     def __init__(self, connection: sqlite3.Connection, tables: Mapping[str, Table], feeds: Feeds) -> None:

@@ -53,9 +53,10 @@ class World:
         self.most_at_once: dict[str, int] = {}
         self.answers: dict[str, Answer] = {}
         self.encoders: dict[str, Encoder] = {}
-        self.engine = DeliveryEngine(
-            self.env, self.log, self.stores, self.encoders, {"function": self._target}, self.observed
-        )
+        self.engine = self._make_engine()
+
+    def _make_engine(self) -> DeliveryEngine:
+        return DeliveryEngine(self.env, self.log, self.stores, self.encoders, {"function": self._target}, self.observed)
 
     async def _target(self, row: Delivery, payload: bytes) -> Verdict:
         name = row.target.name
@@ -105,9 +106,17 @@ class World:
         """Fails, rather than hangs, when the engine does not come to rest."""
         await asyncio.wait_for(self.engine.idle(), 20)
 
-    async def close(self) -> None:
+    async def restart(self) -> None:
+        await self._stop()
+        self.engine = self._make_engine()
+        await self.engine.start()
+
+    async def _stop(self) -> None:
         stopping = asyncio.ensure_future(self.engine.stop())
         await self.env.advance(GRACE_TIMEOUT_S)
         await stopping
+
+    async def close(self) -> None:
+        await self._stop()
         for store in self.stores:
             await store.close()

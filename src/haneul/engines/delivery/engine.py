@@ -152,7 +152,7 @@ class DeliveryEngine:
 
     def _after(self, row: Delivery, verdict: Retry) -> Delivery:
         attempt = row.attempt + 1
-        wait_ms = backoff_ms(attempt, self._env.random) if verdict.after_ms is None else verdict.after_ms
+        wait_ms = backoff_ms(attempt, self._env) if verdict.after_ms is None else verdict.after_ms
         reason = str(verdict.reason)[:DELIVERY_REASON_MAX_CHARACTERS]
         due_ms = self._env.now_ms() + max(int(wait_ms), 0)
         return msgspec.structs.replace(row, attempt=attempt, due_ms=due_ms, last_error=reason)

@@ -1,11 +1,11 @@
 """What a target says about a delivery, and how long to wait before the next attempt."""
 
 from collections.abc import Awaitable, Callable
-from random import Random
 from typing import TypeAlias
 
 import msgspec
 
+from haneul.base.env import Env
 from haneul.base.limits import DELIVERY_BACKOFF_MAX_MS, DELIVERY_BACKOFF_MS
 from haneul.storage.outbox import Delivery
 
@@ -36,7 +36,7 @@ Handler: TypeAlias = Callable[[Delivery, bytes], Awaitable[Verdict]]
 """Hands a payload to a target. Raising means Retry(None, the exception). It may be told the same id again."""
 
 
-def backoff_ms(attempt: int, random: Random) -> int:
+def backoff_ms(attempt: int, env: Env) -> int:
     """Before the attempt after this many: doubled each time up to a bound; spread, so that a herd does not come back as one."""
     longest = min(DELIVERY_BACKOFF_MS << min(attempt - 1, 30), DELIVERY_BACKOFF_MAX_MS)
-    return random.randint(longest // 2, longest)
+    return env.random.randint(longest // 2, longest)
