@@ -23,7 +23,7 @@ FLOORS = {
 # Where a lazy import is the design: the command line, the service loader, and what runs alone inside a sandbox.
 LAZY = ("cli/", "clouds/aws/services/__init__.py", "sandbox/boot/", "sandbox/zygote.py", "sandbox/daemon.py")
 # Libraries that are needed rarely and cost much to import are loaded by the one file that wraps each of them.
-LAZY_LIBRARIES = {"cryptography", "awscrt", "uvloop", "ssl"}
+LAZY_LIBRARIES = {"cryptography", "awscrt", "uvloop", "ssl", "tomllib"}
 
 
 def modules() -> list[Path]:

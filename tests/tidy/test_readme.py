@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from haneul.cli.commands import app
 from tests.cloud import TestCloud, test_config
 
 README = Path(__file__).parents[2] / "README.md"
@@ -23,8 +24,7 @@ def test_the_example_runs() -> None:
 
 
 def test_every_command_it_shows_exists() -> None:
-    from haneul.cli.commands import app
-
+    shown = "\n".join(re.findall(r"```console\n(.*?)```", README.read_text(encoding="utf-8"), re.S))
     known = {(each.name or each.callback.__name__) for each in app.registered_commands if each.callback}
-    for line in re.findall(r"^haneul (\w+)", README.read_text(encoding="utf-8"), re.M):
+    for line in re.findall(r"^haneul (\w+)", shown, re.M):
         assert line in known, f"README shows haneul {line}"

@@ -1,7 +1,6 @@
 """Settings: defaults, then a file, then HANEUL_* variables, then flags; one frozen object, checked once."""
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -85,6 +84,8 @@ def check(config: Config) -> Config:
 
 
 def _read_file(file: Path) -> dict[str, Any]:
+    import tomllib  # 4 ms that a start without a settings file need not pay
+
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

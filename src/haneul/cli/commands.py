@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from . import show
-from .running import NotRunning, Refused, ask, find_url
+from .ask import NotRunning, Refused, ask
+from .running import find_url
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -15,8 +15,8 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from . import demo_deploy, show
+from .ask import NotRunning, ask
 from .invoke import client
-from .running import NotRunning, ask
 
 START_TIMEOUT_S = 30.0
 WAIT_TIMEOUT_S = 120.0

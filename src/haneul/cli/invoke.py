@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .running import NotRunning, Refused
+from .ask import NotRunning, Refused
 
 
 def client(url: str, service: str, region: str) -> Any:

@@ -6,7 +6,7 @@ import sys
 import time
 from urllib.parse import urlencode
 
-from .running import ask
+from .ask import ask
 
 POLL_S = 0.5
 
