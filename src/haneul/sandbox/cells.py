@@ -93,7 +93,8 @@ class Cells:
             return self._give(self._fork(key, request), request)
         template = self.templates.named(request["template"])
         if template is not None and template.cell.key == key:
-            return self._give(self._from_template(key, template, request), request)
+            cell = self.templates.take_spare(template, request["tmp_mb"])
+            return self._give(cell or self._from_template(template, request["tmp_mb"]), request)
         return self._give(self._from_pool(key, request) or self._fork(key, request), request)
 
     def _give(self, cell: Cell, request: dict[str, Any]) -> Cell:
@@ -186,6 +187,10 @@ class Cells:
             if pool.short and (zygote is None or zygote.ready):
                 self._fill(pool)
                 return
+        template = self.templates.short()
+        if template is not None:
+            self._add_spare(template)
+            return
         for zygote in self._retired[:]:
             if not zygote.cells:
                 self._lose(zygote)
@@ -259,20 +264,27 @@ class Cells:
             raise
         return cell
 
-    def _from_template(self, key: PoolKey, template: Template, request: dict[str, Any]) -> Cell:
-        slot = self._slot(key._replace(closed=False), 0)  # the network is the template's
-        cell = Cell(serial=self._next(), key=key, slot=slot, zygote=template.cell.zygote, path="snapshot")
-        cell.pid = template.cell.pid
+    def _from_template(self, template: Template, tmp_mb: int) -> Cell:
+        slot = self._slot(template.cell.key._replace(closed=False), 0)  # the network is the template's
+        cell = Cell(serial=self._next(), key=template.cell.key, slot=slot, zygote=template.cell.zygote, path="snapshot")
+        cell.pid, cell.tmp_mb = template.cell.pid, tmp_mb
         given: list[tuple[str, int]] = []
         try:
             self._connect(cell, given)
-            self.templates.fork(template, cell, given, request["tmp_mb"])
+            self.templates.fork(template, cell, given, tmp_mb)
         except OSError:
             wire.close_all([fd for _, fd in given])
             cell.close()
             self.slots.give_back(slot)
             raise
         return cell
+
+    def _add_spare(self, template: Template) -> None:
+        try:
+            template.spare = self._from_template(template, template.cell.tmp_mb)
+            template.spare.state = "ready"
+        except (OSError, Refused):
+            template.wanted_at = 0.0  # the machine has no room for spares
 
     def _fill(self, pool: Pool) -> None:
         """Have one more ready sandbox made."""

@@ -15,6 +15,7 @@ than this function's own fate.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import select
 import signal
@@ -56,6 +57,8 @@ class Template:
         poll.register(self._control, select.POLLIN)
         poll.register(woken, select.POLLIN)
         reason = _unfit() or _hooks_before()
+        gc.collect()
+        gc.freeze()  # a collection in a fork must not write to, and so copy, every page with an object on it
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         previous = signal.signal(signal.SIGCHLD, lambda *_: None)
         while True:

@@ -146,7 +146,8 @@ class IsolatedSandbox:
         failed = await instance.start(_init_frame(spec, code), spec.init_timeout_s)
         if failed is not None:
             return failed
-        self._line.tell("limit", spec.id, {})  # Lambda, too, gives the CPU of a whole core during init
+        if operation == "start":  # a template's CPU is what its forks wait for
+            self._line.tell("limit", spec.id, {})  # Lambda, too, gives the CPU of a whole core during init
         return instance
 
     async def prepare(self, spec: Spec) -> str:

@@ -2,11 +2,12 @@
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from haneul.base.limits import SANDBOX_TEMPLATES_MAX
+from haneul.base.limits import SANDBOX_SPARE_IDLE_S, SANDBOX_TEMPLATES_MAX
 
 from . import syscalls, wire
 from .pool import Cell
@@ -17,12 +18,15 @@ _ATTRIBUTES = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
 
 @dataclass(eq=False, slots=True)
 class Template:
-    """A sandbox that is forked instead of asked. name is "" until it is sealed."""
+    """A sandbox that is forked instead of asked. name is "" until it is sealed. spare: a fork that waits for its use,
+    wanted_at: when (time.monotonic) the last fork was asked for."""
 
     cell: Cell
     sender: wire.Sender
     name: str = ""
     open: bool = True
+    spare: Cell | None = None
+    wanted_at: float = 0.0
     forks: dict[str, Cell] = field(default_factory=dict)
 
 
@@ -68,6 +72,25 @@ class Templates:
         """The sealed template of a name."""
         return self._by_name.get(name)
 
+    def take_spare(self, template: Template, tmp_mb: int) -> Cell | None:
+        """The fork that waits, if it is one that suits; a next one is made when there is time."""
+        template.wanted_at = time.monotonic()
+        spare = template.spare
+        if spare is None or spare.tmp_mb != tmp_mb or spare.state != "ready":
+            return None
+        template.spare = None
+        return spare
+
+    def short(self) -> Template | None:
+        """A template that is in use and has no spare."""
+        since = time.monotonic() - SANDBOX_SPARE_IDLE_S
+        for template in self._by_name.values():
+            if template.spare is None and template.wanted_at > since:
+                return template
+            if template.spare is not None and template.wanted_at <= since:
+                template.spare.kill()
+        return None
+
     def fork(self, template: Template, cell: Cell, given: list[tuple[str, int]], tmp_mb: int) -> None:
         """Ask for a fork; the descriptors are gone from here on. Raises OSError."""
         options = dict(option.split("=") for option in tmp_options(tmp_mb).split(","))
@@ -100,8 +123,7 @@ class Templates:
         for template in list(self._by_serial.values()):
             for fork in list(template.forks.values()):
                 if fork.state == "dying" and not fork.slot.group.pids():
-                    del template.forks[fork.serial]
-                    self._ended(fork, 9)
+                    self._gone(template, fork, 9)
 
     @property
     def dying(self) -> bool:
@@ -139,10 +161,16 @@ class Templates:
                 self._by_name[template.name] = template
             self._answer({"op": "sealed", "id": template.cell.id, "reason": reason})
             return
-        fork = template.forks.pop(message["id"], None)
+        fork = template.forks.get(message["id"])
         if fork is not None:
             fork.slot.group.kill()  # whatever it left running
-            self._ended(fork, int(message["status"]) & 0xFFFF)
+            self._gone(template, fork, int(message["status"]) & 0xFFFF)
+
+    def _gone(self, template: Template, fork: Cell, status: int) -> None:
+        del template.forks[fork.serial]
+        if template.spare is fork:
+            template.spare = None
+        self._ended(fork, status)
 
 
 def line() -> tuple[socket.socket, int]:
