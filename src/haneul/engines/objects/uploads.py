@@ -107,11 +107,19 @@ class Uploads:
         number: int,
         source: Source,
         *,
+        algorithm: str | None = None,
         claims: Callable[[], Mapping[str, str]] = dict,
     ) -> Part:
-        """Store a part (1 to PARTS_MAX) in place of an earlier one of its number. claims: see ObjectsEngine.put()."""
+        """Store a part (1 to PARTS_MAX) in place of an earlier one of its number.
+
+        algorithm: of a checksum to keep beside the upload's own. claims: see ObjectsEngine.put(). Raises
+        Invalid("checksum algorithm") when the upload asked for another one.
+        """
         upload = await self.get(scope, bucket, key, id)
-        arrival = await self._bodies.take(source, ("md5", upload.algorithm))
+        if algorithm is not None and upload.asked and algorithm != upload.algorithm:
+            raise Invalid("checksum algorithm", algorithm, "the upload has another", expected=upload.algorithm)
+        algorithms = {upload.algorithm, algorithm or upload.algorithm}
+        arrival = await self._bodies.take(source, ("md5", *algorithms))
         row_key, upload_row = part_key(id, number), upload_key(bucket, key, id)
 
         def work(txn: Txn) -> tuple[Part, list[str]]:
@@ -123,7 +131,7 @@ class Uploads:
                 number=number,
                 etag=taken.digests["md5"],
                 body=taken.body,
-                digests={upload.algorithm: taken.digests[upload.algorithm]},
+                digests={name: taken.digests[name] for name in algorithms},
                 modified_ms=self._env.now_ms(),
             )
             freed = self._bodies.remove(txn, before.body) if before is not None else []

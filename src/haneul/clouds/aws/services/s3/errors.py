@@ -70,6 +70,11 @@ FAULTS: dict[tuple[type[Failure], str], Fault] = {
         "The upload was created using a {algorithm} checksum. The complete request must include the checksum for each"
         " part. It was missing for part {name} in the request.",
     ),
+    (Invalid, "checksum algorithm"): Fault(
+        "InvalidRequest",
+        400,
+        "Checksum Type mismatch occurred, expected checksum Type: {expected}, actual checksum Type: {name}",
+    ),
     (Invalid, "object size"): Fault("EntityTooLarge", 400, "Your proposed upload exceeds the maximum allowed size"),
     (Invalid, "body"): Fault(
         "IncompleteBody",

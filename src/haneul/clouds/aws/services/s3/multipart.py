@@ -53,13 +53,6 @@ async def upload_part(engines: Engines, call: Call) -> Output:
     values = call.input
     check_part_number(values["PartNumber"])
     algorithm, claims = claimed(call)
-    if algorithm is not None:
-        upload = await engines.objects.uploads.get(call.scope, values["Bucket"], values["Key"], values["UploadId"])
-        if algorithm != upload.algorithm or not upload.asked:
-            expected = upload.algorithm if upload.asked else "null"
-            raise invalid_request(
-                f"Checksum Type mismatch occurred, expected checksum Type: {expected}, actual checksum Type: {algorithm}"
-            )
     try:
         part = await engines.objects.uploads.put_part(
             call.scope,
@@ -68,11 +61,13 @@ async def upload_part(engines: Engines, call: Call) -> Output:
             values["UploadId"],
             values["PartNumber"],
             body_of(call),
+            algorithm=algorithm,
             claims=claims,
         )
     except Invalid as error:
         raise in_words(error) from error
-    return {"ETag": quoted(part.etag), "ServerSideEncryption": "AES256", **members_of(part.digests)}
+    sent = part.digests if algorithm is None else {algorithm: part.digests[algorithm]}
+    return {"ETag": quoted(part.etag), "ServerSideEncryption": "AES256", **members_of(sent)}
 
 
 async def complete_multipart_upload(engines: Engines, call: Call) -> Output:

@@ -12,6 +12,7 @@ from haneul.engines import Engines
 from haneul.engines.objects.records import Bucket
 
 from .describing import check_tag
+from .errors import invalid_argument
 from .names import owner
 
 TAGGING = "tagging"
@@ -154,6 +155,8 @@ async def put_bucket_acl(engines: Engines, call: Call) -> Output:
     """Recorded; whom it lets in is decided where calls are authorised."""
     held = await engines.objects.buckets.get(call.scope, call.input["Bucket"])
     canned, written = call.input.get("ACL"), call.input.get("AccessControlPolicy")
+    if canned is not None and canned not in CANNED:
+        raise invalid_argument("", "x-amz-acl", canned)
     ownership = _document(held, OWNERSHIP, {"OwnershipControls": DEFAULT_OWNERSHIP})["OwnershipControls"]
     enforced = ownership is not None and ownership["Rules"][0]["ObjectOwnership"] == ENFORCED
     if enforced and canned != "private":
