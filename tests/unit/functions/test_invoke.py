@@ -134,7 +134,7 @@ async def test_an_answer_that_is_too_large_is_the_functions_failure(world: World
     await world.create()
 
     async def big(invocation: Invocation) -> Outcome:
-        return Outcome(kind="ok", payload=b"x" * (PAYLOAD_SYNC_MAX_BYTES + 1))
+        return Outcome(kind="ok", dropped_bytes=PAYLOAD_SYNC_MAX_BYTES + 1)
 
     world.sandbox.handler = big
     answer = await world.invoke()

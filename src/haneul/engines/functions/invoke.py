@@ -229,7 +229,7 @@ class Invoker:
         failure = kind if kind not in ("ok", "error", "init_error") else ""
         if init:
             failure = FAILED_INIT.get(kind, "")
-        if kind == "ok" and len(payload) > PAYLOAD_SYNC_MAX_BYTES:
+        if outcome.dropped_bytes or len(payload) > PAYLOAD_SYNC_MAX_BYTES:
             kind, failure = "error", "response_too_large"
         journal = outfit.journal
         if failure:

@@ -29,8 +29,6 @@ async def create_function(engines: Engines, call: Call) -> Output:
     settings = new_settings(values)
     engines.functions.choose_runtime(settings.runtime)
     await engines.functions.check_role(meant.scope, settings.role)
-    if not any(values["Code"].get(member) for member in ("ZipFile", "S3Bucket", "ImageUri")):
-        raise AwsError("InvalidParameterValueException", "Please provide a source for function code.", Type="User")
     function = await engines.functions.registry.create(
         meant.scope,
         meant.name,
