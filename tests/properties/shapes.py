@@ -5,8 +5,9 @@ import re
 import string
 from typing import Any
 
-from haneul.clouds.aws.model import Ref, ServiceModel, Shape
+from haneul.clouds.aws.model import ServiceModel
 from haneul.clouds.aws.patterns import satisfies
+from haneul.clouds.aws.shapes import Ref, Shape
 
 try:
     from re import _parser as parser  # type: ignore[attr-defined]

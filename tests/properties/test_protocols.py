@@ -19,9 +19,10 @@ from haneul.base.config import Config
 from haneul.clouds.aws.auth import Auth
 from haneul.clouds.aws.front import _CODECS as CODECS
 from haneul.clouds.aws.identify import Directory
-from haneul.clouds.aws.model import Library, OperationModel, ServiceModel, Shape
+from haneul.clouds.aws.model import Library, OperationModel, ServiceModel
 from haneul.clouds.aws.protocols import Problem, Wire
 from haneul.clouds.aws.protocols.locations import parse_query
+from haneul.clouds.aws.shapes import Shape
 from haneul.gateway.http import Request
 from tests.properties.shapes import Sampler
 from tests.unit.aws.driver import Bytes, content

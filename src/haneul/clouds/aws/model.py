@@ -12,64 +12,10 @@ from typing import Any
 
 import msgspec
 
+from haneul.clouds.aws.mends import mend
+from haneul.clouds.aws.shapes import Ref, Shape
+
 _HEAD_BYTES = 4096  # the metadata object opens every model file and fits into this many bytes
-
-
-class Ref(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
-    """A reference to a shape from a member, list, map or operation, with the traits that override the shape's own."""
-
-    shape: str
-    location_name: str | None = None
-    location: str | None = None
-    flattened: bool = False
-    streaming: bool = False
-    xml_namespace: Any = None
-    xml_attribute: bool = False
-    jsonvalue: bool = False
-    idempotency_token: bool = False
-    timestamp_format: str | None = None
-    eventpayload: bool = False
-    eventheader: bool = False
-    enum: tuple[str, ...] | None = None
-    result_wrapper: str | None = None
-    query_name: str | None = None
-
-
-class ErrorTrait(msgspec.Struct, rename="camel", gc=False):
-    """What an exception shape says about its own wire form."""
-
-    code: str | None = None
-    http_status_code: int | None = None
-    sender_fault: bool | None = None
-
-
-class Shape(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
-    """A shape of the model. type: structure | list | map | string | integer | long | float | double | boolean | blob |
-    timestamp (also short, byte, character, bigInteger, bigDecimal in services that haneul does not name)."""
-
-    type: str
-    members: dict[str, Ref] = {}
-    member: Ref | None = None
-    key: Ref | None = None
-    value: Ref | None = None
-    required: tuple[str, ...] = ()
-    min: float | int | None = None
-    max: float | int | None = None
-    pattern: str | None = None
-    enum: tuple[str, ...] | None = None
-    flattened: bool = False
-    payload: str | None = None
-    location_name: str | None = None
-    xml_namespace: Any = None
-    timestamp_format: str | None = None
-    exception: bool = False
-    error: ErrorTrait | None = None
-    fault: bool = False
-    sensitive: bool = False
-    streaming: bool = False
-    eventstream: bool = False
-    union: bool = False
-    document: bool = False
 
 
 class Http(msgspec.Struct, rename="camel", gc=False):
@@ -193,7 +139,7 @@ class Library:
                 raise KeyError(name)
             model = _SERVICE_DECODER.decode(_read(file))
             model.name = name
-            _mend(model)
+            mend(model.name, model.shapes)
             self._loaded[name] = model
         return model
 
@@ -259,9 +205,3 @@ def _metadata_text(head: bytes) -> bytes:
             if depth == 0:
                 return head[start : position + 1]
     raise ValueError("a service model does not open with its metadata")
-
-
-def _mend(model: ServiceModel) -> None:
-    """Corrections that the SDKs apply too (botocore's sdk-extras files)."""
-    if model.name == "s3" and "Expires" in model.shapes:
-        model.shapes["Expires"].type = "timestamp"

@@ -5,6 +5,7 @@ import calendar
 import hashlib
 import hmac
 import re
+from functools import lru_cache
 from typing import NamedTuple, NoReturn, Protocol
 from urllib.parse import quote, unquote_to_bytes
 
@@ -239,20 +240,18 @@ def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
 
 def canonical_request(request: Request, auth: Auth, signed: list[bytes], payload: bytes, *, is_s3: bool) -> bytes:
     """The text whose hash is signed: method, path, query string, signed headers and payload hash."""
-    lines = []
-    for name in signed:
-        value = request.header(name) or b""
-        if value[:1] in b" \t" or value[-1:] in b" \t" or b"  " in value:
-            value = b" ".join(value.split())
-        lines.append(b"%b:%b\n" % (name, value))
-    return b"%b\n%b\n%b\n%b\n%b\n%b" % (
+    header = request.header
+    path, query = request.path, request.query
+    lines = [
         request.method.encode(),
-        b"/" if request.path == b"/" else _canonical_path(request.path, is_s3),
-        _canonical_query(request.query) if request.query else b"",
-        b"".join(lines),
-        auth.signed_headers,
-        payload,
-    )
+        b"/" if path == b"/" else _canonical_path(path, is_s3),
+        _canonical_query(query) if query else b"",
+    ]
+    for name in signed:
+        value = (header(name) or b"").strip()
+        lines.append(name + b":" + (b" ".join(value.split()) if b"  " in value else value))
+    lines += (b"", auth.signed_headers, payload)
+    return b"\n".join(lines)
 
 
 def _canonical_path(path: bytes, is_s3: bool) -> bytes:
@@ -314,7 +313,7 @@ def _check_signed_headers(request: Request, signed: list[bytes]) -> None:
     """The host and every x-amz-… header that was sent must be signed, or a proxy could change them."""
     if b"host" not in signed and b":authority" not in signed:
         raise Refusal("unsigned_headers", "host")
-    unsigned = [name for name, _ in request.headers if name.startswith(b"x-amz-") and name not in signed]
+    unsigned = [name for name, _ in request.headers if name[:6] == b"x-amz-" and name not in signed]
     if unsigned:
         raise Refusal("unsigned_headers", ", ".join(name.decode("latin-1") for name in unsigned))
 
@@ -341,6 +340,7 @@ def _payload_hash(request: Request, auth: Auth, names: tuple[str, ...], body: by
     return sent
 
 
+@lru_cache(maxsize=256)
 def _seconds(text: str) -> float:
     try:
         return calendar.timegm(

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
 
 import msgspec
 
-from haneul.clouds.aws.model import Ref, ServiceModel, Shape
+from haneul.clouds.aws.model import ServiceModel
 from haneul.clouds.aws.patterns import compiled
+from haneul.clouds.aws.shapes import Ref, Shape
 
 INT32 = (-(2**31), 2**31 - 1)
 INT64 = (-(2**63), 2**63 - 1)

@@ -11,8 +11,9 @@ import msgspec
 
 from haneul.base import limits
 from haneul.clouds.aws.call import AwsError
-from haneul.clouds.aws.model import OperationModel, Ref, ServiceModel, Shape
+from haneul.clouds.aws.model import OperationModel, ServiceModel
 from haneul.clouds.aws.patterns import satisfies
+from haneul.clouds.aws.shapes import Ref, Shape
 from haneul.clouds.aws.typed import Types
 
 # The code under which each service reports a broken constraint; ValidationException where it is not listed.

@@ -8,8 +8,9 @@ from typing import Any
 
 from haneul.base import limits
 from haneul.clouds.aws.call import AwsError
-from haneul.clouds.aws.model import Ref, ServiceModel
+from haneul.clouds.aws.model import ServiceModel
 from haneul.clouds.aws.protocols import timestamps
+from haneul.clouds.aws.shapes import Ref
 from haneul.clouds.aws.typed import INT32, INT64
 
 _FLOATS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

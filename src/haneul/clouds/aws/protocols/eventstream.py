@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 
 from haneul.clouds.aws.call import AwsError
-from haneul.clouds.aws.model import Ref, ServiceModel, Shape
+from haneul.clouds.aws.model import ServiceModel
 from haneul.clouds.aws.protocols import Encode, timestamps
 from haneul.clouds.aws.protocols.jsonbody import Outgoing
 from haneul.clouds.aws.protocols.xml_out import XmlWriter
+from haneul.clouds.aws.shapes import Ref, Shape
 from haneul.gateway.http import Header, Response
 
 CONTENT_TYPE = b"application/vnd.amazon.eventstream"

@@ -5,9 +5,10 @@ from typing import Any
 
 import msgspec
 
-from haneul.clouds.aws.model import Ref, ServiceModel, Shape
+from haneul.clouds.aws.model import ServiceModel
 from haneul.clouds.aws.protocols import timestamps
 from haneul.clouds.aws.protocols.coerce import coerce, wrong
+from haneul.clouds.aws.shapes import Ref, Shape
 from haneul.clouds.aws.typed import Types
 
 Convert = Callable[[Any], Any]

@@ -10,9 +10,10 @@ import msgspec
 
 from haneul.base import limits
 from haneul.clouds.aws.call import AwsError
-from haneul.clouds.aws.model import OperationModel, Ref, ServiceModel, Shape
+from haneul.clouds.aws.model import OperationModel, ServiceModel
 from haneul.clouds.aws.protocols import Wire, timestamps
 from haneul.clouds.aws.protocols.coerce import wrong
+from haneul.clouds.aws.shapes import Ref, Shape
 from haneul.gateway.http import Header
 
 Read = Callable[[str], Any]

@@ -7,9 +7,10 @@ from typing import Any
 
 from haneul.base import limits
 from haneul.clouds.aws.call import AwsError
-from haneul.clouds.aws.model import OperationModel, Ref, ServiceModel
+from haneul.clouds.aws.model import OperationModel, ServiceModel
 from haneul.clouds.aws.protocols import Decode, Encode, Problem, Wire, timestamps
 from haneul.clouds.aws.protocols.xml_out import XmlWriter, escape
+from haneul.clouds.aws.shapes import Ref
 from haneul.clouds.aws.validate import Checker
 from haneul.gateway.http import Header, Response
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import msgspec
 
-from haneul.clouds.aws.model import OperationModel, Ref, ServiceModel
+from haneul.clouds.aws.model import OperationModel, ServiceModel
 from haneul.clouds.aws.protocols import Decode, Encode, Problem, Wire, eventstream
 from haneul.clouds.aws.protocols.coerce import wrong
 from haneul.clouds.aws.protocols.jsonbody import BodyDecoder, Outgoing
 from haneul.clouds.aws.protocols.locations import RequestParts, ResponseParts
+from haneul.clouds.aws.shapes import Ref
 from haneul.clouds.aws.typed import Types
 from haneul.clouds.aws.validate import refuse, violations
 from haneul.gateway.http import Header, Response

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from haneul.clouds.aws.call import AwsError
-from haneul.clouds.aws.model import OperationModel, Ref, ServiceModel
+from haneul.clouds.aws.model import OperationModel, ServiceModel
 from haneul.clouds.aws.protocols import Decode, Encode, Problem, Wire, eventstream
 from haneul.clouds.aws.protocols.locations import RequestParts, ResponseParts
 from haneul.clouds.aws.protocols.xml_in import MalformedXml, XmlReader, read
 from haneul.clouds.aws.protocols.xml_out import DECLARATION, XmlWriter, escape, namespace_text
+from haneul.clouds.aws.shapes import Ref
 from haneul.clouds.aws.validate import MALFORMED_XML, Checker
 from haneul.gateway.http import Header, Response
 

@@ -5,11 +5,12 @@ from typing import Any
 import msgspec
 
 from haneul.base import limits
-from haneul.clouds.aws.model import OperationModel, Ref, ServiceModel
+from haneul.clouds.aws.model import OperationModel, ServiceModel
 from haneul.clouds.aws.protocols import Decode, Encode, Problem, Wire, eventstream, timestamps
 from haneul.clouds.aws.protocols.cbor import CborError, Timestamp, dumps, loads
 from haneul.clouds.aws.protocols.coerce import scalar, wrong
 from haneul.clouds.aws.protocols.json import type_prefix
+from haneul.clouds.aws.shapes import Ref
 from haneul.clouds.aws.validate import Checker
 from haneul.gateway.http import Header, Response
 

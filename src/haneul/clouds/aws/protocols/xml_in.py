@@ -5,9 +5,10 @@ from typing import Any
 from xml.parsers import expat
 
 from haneul.base import limits
-from haneul.clouds.aws.model import Ref, ServiceModel, Shape
+from haneul.clouds.aws.model import ServiceModel
 from haneul.clouds.aws.protocols.coerce import wrong
 from haneul.clouds.aws.protocols.locations import READERS
+from haneul.clouds.aws.shapes import Ref, Shape
 
 Attach = Callable[[Any, Any], None]
 """(value of the element around, value of this element): put one into the other."""

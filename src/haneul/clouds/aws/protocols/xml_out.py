@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from haneul.clouds.aws.model import Ref, ServiceModel, Shape
+from haneul.clouds.aws.model import ServiceModel
 from haneul.clouds.aws.protocols import timestamps
+from haneul.clouds.aws.shapes import Ref, Shape
 
 Emit = Callable[[str], None]
 Write = Callable[[Any, Emit], None]
