@@ -260,8 +260,8 @@ class SqliteStore:
     def _failed(self, error: BaseException) -> BaseException:
         """What callers of a batch that did not commit are told; whose outcome was an exception, too, for it may rest
         on a neighbour's change that is gone now."""
-        if isinstance(error, Failure):
-            return error
+        if self._broken:
+            return Unavailable("store", self._kind, self._broken)
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             # After a failed fsync the kernel may report success for pages it dropped: https://wiki.postgresql.org/wiki/Fsync_Errors

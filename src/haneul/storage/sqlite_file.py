@@ -1,5 +1,6 @@
 """A SQLite file of ours: made whole or not at all, checked before anything is written to it, brought up to date."""
 
+import contextlib
 import os
 import re
 import sqlite3
@@ -35,16 +36,22 @@ def connect_existing(file: Path, schema: Schema) -> tuple[sqlite3.Connection, in
 
 
 def connect_new(file: Path, schema: Schema) -> sqlite3.Connection:
-    """A writing connection to a new file, which appears under its name only when it is complete and durable."""
+    """A writing connection to a new file, which appears under its name only when it is complete and durable.
+
+    Raises Damaged when the log of an older file of that name is still there, Unavailable when the disk refuses.
+    """
     unfinished = file.with_name(file.name + ".new")
+    log = file.with_name(file.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        # SQLite would replay it into whatever file has the name.
+        raise _refused(log, "is the log of a store whose file is gone")
     try:
         _remove(unfinished)
         os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        connection = sqlite3.connect(unfinished, isolation_level=None)
-        connection.execute("PRAGMA synchronous = OFF")
-        lay_out(connection, schema)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.close()
+        with contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous = OFF")
+            lay_out(connection, schema)
+            connection.execute("PRAGMA journal_mode = WAL")
         sync(unfinished)
         unfinished.rename(file)
         sync(file.parent)

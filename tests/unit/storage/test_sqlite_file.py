@@ -187,6 +187,15 @@ async def test_a_newer_file_whose_log_is_not_yet_in_it_is_left_as_it_is_too(tmp_
     assert {name: body for name, body in content(crashed).items() if not name.endswith("-shm")} == before
 
 
+async def test_a_log_whose_file_is_gone_is_not_replayed_into_a_new_file(tmp_path: Path) -> None:
+    (tmp_path / "things.sqlite-wal").write_bytes(b"rows that were acknowledged")
+
+    with pytest.raises(Damaged, match="file is gone"):
+        open_here(tmp_path)
+
+    assert content(tmp_path) == {"things.sqlite-wal": b"rows that were acknowledged"}
+
+
 async def test_after_a_refusal_the_directory_is_free_again(tmp_path: Path) -> None:
     file = await make(tmp_path)
     whole = file.read_bytes()

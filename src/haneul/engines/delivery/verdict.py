@@ -39,4 +39,4 @@ Handler: TypeAlias = Callable[[Delivery, bytes], Awaitable[Verdict]]
 def backoff_ms(attempt: int, env: Env) -> int:
     """Before the attempt after this many: doubled each time up to a bound; spread, so that a herd does not come back as one."""
     longest = min(DELIVERY_BACKOFF_MS << min(attempt - 1, 30), DELIVERY_BACKOFF_MAX_MS)
-    return env.random.randint(longest // 2, longest)
+    return int(env.random.uniform(longest / 2, longest))
