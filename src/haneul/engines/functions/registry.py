@@ -1,6 +1,7 @@
 """The register of functions: made, read, changed, published, listed, deleted; what is often read is kept in memory."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from haneul.base.limits import (
     FUNCTION_TAGS_MAX,
     FUNCTIONS_CACHED_MAX,
     SCAN_MAX_ROWS,
+    SETTLE_WAIT_S,
 )
 from haneul.base.scope import Scope
 from haneul.storage import keys
@@ -157,6 +159,16 @@ class Registry:
         while (task := self._settling.get((scope, name, number))) is not None:
             await asyncio.shield(task)
             function = await self.get(scope, name, number)
+        return function
+
+    async def look(self, scope: Scope, name: str, number: int = HEAD) -> Function:
+        """The version as it is SETTLE_WAIT_S from now at the latest: settling is mostly done before that, and who asks
+        for a state would otherwise ask again only after a second or five. Raises NotFound."""
+        function = await self.get(scope, name, number)
+        if (task := self._settling.get((scope, name, number))) is not None:
+            with contextlib.suppress(TimeoutError):
+                await self._env.within(SETTLE_WAIT_S, asyncio.shield(task))
+            return await self.get(scope, name, number)
         return function
 
     async def update_code(

@@ -147,7 +147,7 @@ async def delete_function(engines: Engines, call: Call) -> Output:
 async def _find(engines: Engines, call: Call) -> tuple[Reference, Function]:
     meant = reference(call)
     try:
-        return meant, await engines.functions.registry.get(meant.scope, meant.name, meant.number)
+        return meant, await engines.functions.registry.look(meant.scope, meant.name, meant.number)
     except NotFound:
         raise not_found(meant) from None
 
