@@ -148,13 +148,13 @@ def _number(text: str) -> Decimal | None:
 def _time(text: str) -> float | None:
     """Epoch seconds of an ISO 8601 date or of a number of seconds."""
     number = _number(text)
-    if number is not None and abs(number) < 10**12 and "-" not in text[1:]:
+    if number is not None and -(10**12) < number < 10**12:
         return float(number)
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _ordered(
