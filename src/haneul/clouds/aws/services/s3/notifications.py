@@ -19,6 +19,7 @@ from .errors import invalid_argument
 
 FORMAT = "aws.s3"
 PRINCIPAL = "s3.amazonaws.com"
+LATEST = "$LATEST"
 _FUNCTION = re.compile(
     r"arn:aws[a-z-]*:lambda:([a-z0-9-]+):(\d{12}):function:([a-zA-Z0-9-_]{1,64})(?::(\$LATEST|[a-zA-Z0-9-_]{1,128}))?",
     re.ASCII,
@@ -101,7 +102,9 @@ def _target(arn: str) -> Target:
     if found is None:
         raise invalid_argument("The ARN is not well formed", "CloudFunction", arn)
     region, account, name, qualifier = found.groups()
-    return Target("function", Scope(account, region), name, qualifier or "")
+    # The functions engine knows versions by their numbers.
+    version = str(HEAD) if qualifier == LATEST else qualifier or ""
+    return Target("function", Scope(account, region), name, version)
 
 
 def _filter(wanted: dict[str, Any]) -> tuple[str, str]:
@@ -124,11 +127,9 @@ def _made_id(bucket: str, wanted: dict[str, Any]) -> str:
 
 async def _refusal(engines: Engines, held: Bucket, target: Target) -> str | None:
     """Why the function cannot be told, None when it can: it must exist, and its policy must let S3 in for this bucket."""
-    number = HEAD
-    if target.qualifier not in ("", "$LATEST"):
-        if not target.qualifier.isdigit():
-            return "The destination Lambda does not exist"
-        number = int(target.qualifier)
+    if target.qualifier and not target.qualifier.isdigit():
+        return "The destination Lambda does not exist"
+    number = int(target.qualifier or HEAD)
     try:
         await engines.functions.registry.get(target.scope, target.name, number)
     except NotFound:
@@ -154,7 +155,9 @@ def _lets_in(permission: Permission, held: Bucket) -> bool:
 
 def _function_arn(target: Target) -> str:
     arn = f"arn:aws:lambda:{target.scope.region}:{target.scope.account}:function:{target.name}"
-    return f"{arn}:{target.qualifier}" if target.qualifier else arn
+    if not target.qualifier:
+        return arn
+    return f"{arn}:{LATEST if target.qualifier == str(HEAD) else target.qualifier}"
 
 
 def _configuration(subscription: Subscription) -> dict[str, Any]:
