@@ -14,6 +14,7 @@ from haneul.gateway.http import Request
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d\Z")
 _RPC = re.compile(rb"/service/([^/]+)/operation/([^/]+)/?\Z")
 # Unsigned requests to these paths belong to no service but theirs; nobody calls a bucket like this.
+_QUEUE = re.compile(rb"/\d{12}/[^/]+/?\Z")
 _VERSIONED = re.compile(rb"/(?:\d{4}-\d\d-\d\d|v2|restapis|apis|account|usageplans|domainnames)(?:/|\Z)", re.I)
 # Where several services sign alike, these are asked last.
 _LATER = ("apigatewaymanagementapi", "dynamodbstreams")
@@ -121,7 +122,7 @@ class Directory:
     def _by_path(self, request: Request, host: Host, region: str) -> Target:
         """Nothing but the path is left: a form, a versioned REST path, or else a bucket."""
         if not host.bucket:
-            if _is_form(request) and request.path == b"/":
+            if _is_form(request) and (request.path == b"/" or _QUEUE.match(request.path)):
                 return Target("", "query", "", {}, region)
             if _VERSIONED.match(request.path):
                 path = request.path.decode("latin-1")
