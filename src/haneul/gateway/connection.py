@@ -161,9 +161,9 @@ class Connection(asyncio.Protocol):
     def _serve(self, data: bytes) -> None:
         """Answer the requests in data, until one has to wait or the rest is no whole head."""
         position, size = 0, len(data)
-        if data.startswith(b"\r\n"):
-            position = 2  # an empty line before a request is to be ignored (RFC 9112, 2.2)
         for _ in range(PIPELINE_MAX_REQUESTS):
+            if data.startswith(b"\r\n", position):
+                position += 2  # an empty line before a request is to be ignored (RFC 9112, 2.2)
             end = data.find(END, position)
             if end < 0:
                 self._pending += data[position:]

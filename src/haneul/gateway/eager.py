@@ -35,14 +35,19 @@ class Starter:
         self._spare: tuple[_Driver, asyncio.Task[None]] | None = None
 
     def start(self, work: Work, then: Then) -> "asyncio.Task[None] | None":
-        """Run work up to its end or its first wait; must be called outside of any task.
+        """Run work up to its end or its first wait. Called from inside another task, nothing is run by hand.
 
         `then` is called once with (result, None) or (None, error), before this returns or later in the task. The
         answer is None when all is over, else the task that drives the rest. A cancelled task reports CancelledError.
         """
         driver, task = self._take()
         context = contextvars.copy_context()
-        asyncio._enter_task(self._loop, task)
+        try:
+            asyncio._enter_task(self._loop, task)
+        except RuntimeError:  # another task is running
+            self._spare = None
+            driver.begin(work, then, context)
+            return task
         try:
             while True:
                 try:
@@ -100,8 +105,13 @@ class _Driver(collections.abc.Coroutine[Any, Any, None]):
             # Raised by Future.__await__ for the task that is about to wait. Another task may await the same future
             # before ours does, and would lower it under our feet: so it is lowered now and raised again in _wait.
             waiting._asyncio_future_blocking = False
-        self._work, self._then, self._context, self._waiting = work, then, context, waiting
+        self._waiting = waiting
         self._adopted = True
+        self.begin(work, then, context)
+
+    def begin(self, work: Work, then: Then, context: contextvars.Context) -> None:
+        """Take over a coroutine that has not begun; or let go of what the task is parked on."""
+        self._work, self._then, self._context = work, then, context
         if not self._parked.done():
             self._parked.set_result(None)
 

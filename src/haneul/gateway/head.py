@@ -60,7 +60,7 @@ class HeadParser:
         self.headers.append((name.lower(), value.rstrip()))
 
     def parse(self, head: bytes) -> None:
-        """Take the head apart. Raises Malformed with 400, 414, 417, 431, 501 or 505."""
+        """Take the head apart. Raises Malformed with 400, 414, 417, 431, 501 or 505; then nothing more can be parsed."""
         if len(head) > REQUEST_LINE_MAX_BYTES:
             check_size(head)
         headers = self.headers = []
@@ -70,7 +70,6 @@ class HeadParser:
         except httptools.HttpParserUpgrade:
             self._parser = httptools.HttpRequestParser(self)
         except httptools.HttpParserError as error:
-            self._parser = httptools.HttpRequestParser(self)
             raise _explain(head, error) from None
         method: bytes = parser.get_method()
         line = head[: head.find(b"\r\n")]
@@ -79,7 +78,6 @@ class HeadParser:
         elif line == b"%b %b HTTP/1.0" % (method, self.target):
             self.http10 = True
         else:
-            self._parser = httptools.HttpRequestParser(self)
             raise _wrong_line(line)
         self.method = method.decode("ascii")
         index = dict(headers)
