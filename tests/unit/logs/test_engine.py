@@ -27,12 +27,16 @@ async def put(logs: LogsEngine, stream: str, *lines: tuple[int, str], group: str
     return await logs.put(SCOPE, group, stream, lines, oldest_ms=0, newest_ms=FAR)
 
 
+def anything(text: str) -> bool:
+    return True
+
+
 async def everything(logs: LogsEngine, **more: int) -> list[str]:
     """All of group g through pages of the given limit."""
     found: list[str] = []
     window = Window()
     while True:
-        page = await logs.search(SCOPE, "g", window=window, streams=None, accepts=lambda text: True, **more)
+        page = await logs.search(SCOPE, "g", window=window, streams=anything, accepts=anything, **more)
         found += texts(page.events)
         if not page.more:
             return found
@@ -85,7 +89,7 @@ async def test_a_stream_is_read_backward_page_by_page(logs: LogsEngine, limit: i
 
     while more:
         page: Page = await logs.read(SCOPE, "g", "a", window=window, backward=True, limit=limit)
-        found = texts(page.events) + found
+        found = texts(page.events)[::-1] + found
         window, more = Window(before=page.scanned), page.more
 
     assert found == [f"a{step}{end}" for step in range(6) for end in ("", "+")]
@@ -109,7 +113,7 @@ async def test_a_window_takes_its_start_and_leaves_its_end(logs: LogsEngine) -> 
     page = await logs.read(SCOPE, "g", "a", window=Window(start_ms=9_000, end_ms=12_000), backward=False)
     back = await logs.read(SCOPE, "g", "a", window=Window(start_ms=9_000, end_ms=12_000), backward=True)
 
-    assert texts(page.events) == texts(back.events) == ["9", "10", "11"]
+    assert texts(page.events) == texts(back.events)[::-1] == ["9", "10", "11"]
 
 
 async def test_a_search_takes_the_wanted_lines_of_the_wanted_streams(logs: LogsEngine) -> None:
@@ -122,6 +126,28 @@ async def test_a_search_takes_the_wanted_lines_of_the_wanted_streams(logs: LogsE
     )
 
     assert (texts(page.events), page.more) == (["yes a"], False)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+async def test_a_search_gives_up_after_a_while_and_can_be_gone_on_with(
+    logs: LogsEngine, monkeypatch: pytest.MonkeyPatch, backward: bool
+) -> None:
+    monkeypatch.setattr("haneul.engines.logs.reading.LOG_SEARCH_MAX_CHUNKS", 3)
+    await group_with(logs, "a")
+    for step in range(40):
+        await put(logs, "a", (step * 1_500, f"{step}"), (step * 1_500 + 4_000, "no"))
+    window, found, pages, more = Window(), [], 0, True
+
+    while more:
+        page = await logs.search(
+            SCOPE, "g", window=window, streams=anything, accepts=lambda text: text != "no", backward=backward
+        )
+        found += texts(page.events)
+        window = Window(before=page.scanned) if backward else Window(after=page.scanned)
+        more, pages = page.more, pages + 1
+
+    assert found == [str(step) for step in (reversed(range(40)) if backward else range(40))]
+    assert 3 < pages < 50
 
 
 async def test_events_outside_the_window_of_a_put_are_counted_and_left_out(logs: LogsEngine, env: ManualEnv) -> None:

@@ -1,6 +1,6 @@
 """The logs engine: groups, streams and events; fed by callers (put) and, as an Observer, by functions (logged)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -42,10 +42,14 @@ class LogsEngine:
         self._store = store
         self._env = env
         self._writer = Writer(store, env)
-        self._tails = Tails()
+        self._tails = Tails(env)
         self._batch: Batch[Logged] = Batch(env, log, "logs", self._write_logged)
         self._log = log
         self._sweeping: Timer | None = None
+
+    def now_ms(self) -> int:
+        """The time by which events are judged to be too old or too new: epoch milliseconds."""
+        return self._env.now_ms()
 
     async def start(self) -> None:
         self._sweep_later()
@@ -94,11 +98,11 @@ class LogsEngine:
         limit: int = LOG_PAGE_MAX_EVENTS,
         max_bytes: int = LOG_PAGE_MAX_BYTES,
     ) -> Page:
-        """A page of one stream, its first events or, backward, its last. Raises NotFound."""
+        """A page of one stream: its first events, or, backward, its last (the latest first). Raises NotFound."""
         await self.flush()
         await self.groups.get_stream(scope, group, stream)
         source = Source(self._store, scope, group, stream)
-        read = reading.read_backward if backward else reading.read_forward
+        read = reading.search_backward if backward else reading.search_forward
         return await read(source, await self._kept(scope, group, window), limit, max_bytes)
 
     async def search(
@@ -107,20 +111,23 @@ class LogsEngine:
         group: str,
         *,
         window: Window,
-        streams: Callable[[str], bool] | None,
+        streams: Accepts,
         accepts: Accepts,
+        backward: bool = False,
         limit: int = LOG_PAGE_MAX_EVENTS,
         max_bytes: int = LOG_PAGE_MAX_BYTES,
     ) -> Page:
-        """The next wanted events of a group; the page may be short, or empty, and yet have `more`. Raises NotFound."""
+        """The next wanted events of the wanted streams of a group; backward: the latest first. Raises NotFound.
+
+        The page may be short, or empty, and yet have `more`.
+        """
         await self.flush()
         kept = await self._kept(scope, group, window)
         source = Source(self._store, scope, group)
-        return await reading.search(source, kept, limit, max_bytes, streams=streams, accepts=accepts)
+        look = reading.search_backward if backward else reading.search_forward
+        return await look(source, kept, limit, max_bytes, streams=streams, accepts=accepts)
 
-    async def tail(
-        self, scope: Scope, groups: Sequence[str], *, streams: Callable[[str], bool], accepts: Accepts
-    ) -> Tail:
+    async def tail(self, scope: Scope, groups: Sequence[str], *, streams: Accepts, accepts: Accepts) -> Tail:
         """Watch groups from now on. Raises NotFound, LimitExceeded."""
         for group in groups:
             await self.groups.get(scope, group)
@@ -138,7 +145,7 @@ class LogsEngine:
         else:
             source = Source(self._store, scope, group)
             window = await self._kept(scope, group, Window())
-            events = (await reading.read_backward(source, window, limit, LOG_PAGE_MAX_BYTES)).events
+            events = (await reading.search_backward(source, window, limit, LOG_PAGE_MAX_BYTES)).events[::-1]
             upto = max(
                 (Position(event.ingested_ms, event.at.seq, 0) for event in events),
                 key=lambda position: position.seq,

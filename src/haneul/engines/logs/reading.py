@@ -17,7 +17,11 @@ END = Position(2**62, 0, 0)
 _LATE_MS = 60_000  # how much later than it happened a line may arrive and still be seen by those who follow
 
 Accepts = Callable[[str], bool]
-"""Whether an event's text is wanted."""
+"""Whether an event's text (or a stream's name) is wanted."""
+
+
+def _everything(text: str) -> bool:
+    return True
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +45,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Events in order of their places. scanned: the place up to which was looked; more: whether there may be others."""
+    """Events, in the order of reading. scanned: the place up to which was looked; more: whether there may be others."""
 
     events: list[Event]
     scanned: Position
@@ -92,90 +96,106 @@ class Source:
         return mark_key(self._scope, self._group, self._stream, time_ms, 0)
 
 
-async def read_forward(source: Source, window: Window, limit: int, max_bytes: int) -> Page:
-    """The first events of the window: at most limit, and no more than max_bytes of text (but one at least)."""
-    return await search(source, window, limit, max_bytes, streams=None, accepts=_everything)
-
-
-async def read_backward(source: Source, window: Window, limit: int, max_bytes: int) -> Page:
-    """The last events of the window, in their order."""
-    events: list[Event] = []
-    pending: list[Event] = []
-    size = 0
-    more = False
-
-    def settle(floor_ms: int) -> bool:
-        """Take what no further chunk can come behind. Whether there is room for more."""
-        nonlocal size, pending
-        pending.sort(key=_place)
-        while pending and pending[-1].time_ms >= floor_ms:
-            size += len(pending[-1].text)
-            if len(events) == limit or (events and size > max_bytes):
-                return False
-            events.append(pending.pop())
-        return True
-
-    async for chunk in source.backward(window):
-        if not settle((chunk.times_ms[0] // CHUNK_SPAN_MS + 1) * CHUNK_SPAN_MS):
-            more = True
-            break
-        pending += _events_of(chunk, window)
-    else:
-        more = not settle(0)
-    events.reverse()
-    return Page(events, events[0].at if events else window.before, more)
-
-
-async def search(
+async def search_forward(
     source: Source,
     window: Window,
     limit: int,
     max_bytes: int,
     *,
-    streams: Callable[[str], bool] | None,
-    accepts: Accepts,
+    streams: Accepts = _everything,
+    accepts: Accepts = _everything,
 ) -> Page:
-    """The first events of the window that are wanted; gives up looking after LOG_SEARCH_MAX_CHUNKS, saying how far it got."""
-    events: list[Event] = []
+    """The first events of the window that are wanted: at most limit, and no more than max_bytes of text (but one at least).
+
+    Gives up looking after LOG_SEARCH_MAX_CHUNKS chunks: page.scanned says how far it got.
+    """
+    found = _Finding(limit, max_bytes, accepts)
     heap: list[tuple[Position, Event]] = []
-    size = chunks = 0
     scanned = window.after
 
     def settle(ceiling: Position) -> bool:
         """Take what no further chunk can come before. Whether there is room for more."""
-        nonlocal size, scanned
+        nonlocal scanned
         while heap and heap[0][0] < ceiling:
-            event = heap[0][1]
-            if accepts(event.text):
-                size += len(event.text)
-                if len(events) == limit or (events and size > max_bytes):
-                    return False
-                events.append(event)
-            scanned = event.at
-            heapq.heappop(heap)
+            if not found.take(heap[0][1]):
+                return False
+            scanned = heapq.heappop(heap)[0]
         return True
 
+    chunks = 0
     async for chunk in source.forward(window):
         first = Position(chunk.times_ms[0], chunk.seq, 0)
         if not settle(first):
-            return Page(events, scanned, True)
-        if chunks >= LOG_SEARCH_MAX_CHUNKS:
-            # Everything before this chunk has been looked at, so the next search goes on right before it.
-            settled = Position(first.time_ms, first.seq, -1)
-            return Page(events, max(scanned, settled), True) if not heap else _given_up(events, scanned, heap)
-        chunks += 1
-        if streams is None or streams(chunk.stream):
+            return Page(found.events, scanned, True)
+        if chunks == LOG_SEARCH_MAX_CHUNKS and first > window.after:
+            # What was before this chunk has been looked at: go on right before it, or before what still waits.
+            following = min(first, heap[0][0]) if heap else first
+            return Page(found.events, Position(following.time_ms, following.seq, following.index - 1), True)
+        chunks += first > window.after  # those that begin before it are read again by each page
+        if streams(chunk.stream):
             for event in _events_of(chunk, window):
                 heapq.heappush(heap, (event.at, event))
-    if not settle(END):
-        return Page(events, scanned, True)
-    return Page(events, scanned, False)
+    return Page(found.events, scanned, True) if not settle(END) else Page(found.events, scanned, False)
 
 
-def _given_up(events: list[Event], scanned: Position, heap: list[tuple[Position, Event]]) -> Page:
-    """Events that overlap the next chunk wait in the heap: go on right before the first of them."""
-    first = heap[0][0]
-    return Page(events, max(scanned, Position(first.time_ms, first.seq, first.index - 1)), True)
+async def search_backward(
+    source: Source,
+    window: Window,
+    limit: int,
+    max_bytes: int,
+    *,
+    streams: Accepts = _everything,
+    accepts: Accepts = _everything,
+) -> Page:
+    """The last events of the window that are wanted, the latest first; within the same bounds."""
+    found = _Finding(limit, max_bytes, accepts)
+    pending: list[Event] = []
+    scanned = window.before
+
+    def settle(floor_ms: int) -> bool:
+        """Take what no further chunk can come behind. Whether there is room for more."""
+        nonlocal scanned
+        pending.sort(key=_place)
+        while pending and pending[-1].time_ms >= floor_ms:
+            if not found.take(pending[-1]):
+                return False
+            scanned = pending.pop().at
+        return True
+
+    chunks = 0
+    async for chunk in source.backward(window):
+        floor_ms = (chunk.times_ms[0] // CHUNK_SPAN_MS + 1) * CHUNK_SPAN_MS
+        if not settle(floor_ms):
+            return Page(found.events, scanned, True)
+        floor = Position(floor_ms, 0, 0)
+        if chunks >= LOG_SEARCH_MAX_CHUNKS and not pending and floor < window.before:
+            return Page(found.events, min(scanned, floor), True)
+        chunks += 1
+        if streams(chunk.stream):
+            pending += _events_of(chunk, window)
+    return Page(found.events, scanned, True) if not settle(0) else Page(found.events, scanned, False)
+
+
+class _Finding:
+    """Collects wanted events up to a page's bounds."""
+
+    def __init__(self, limit: int, max_bytes: int, accepts: Accepts) -> None:
+        self.events: list[Event] = []
+        self._limit = limit
+        self._max_bytes = max_bytes
+        self._accepts = accepts
+        self._size = 0
+
+    def take(self, event: Event) -> bool:
+        """Look at an event; False when it is wanted and does not fit any more."""
+        if not self._accepts(event.text):
+            return True
+        size = len(event.text)
+        if len(self.events) == self._limit or (self.events and self._size + size > self._max_bytes):
+            return False
+        self.events.append(event)
+        self._size += size
+        return True
 
 
 async def newest(store: Store, scope: Scope, group: str, since: Position, limit: int) -> tuple[list[Event], Position]:
@@ -216,7 +236,3 @@ def _events_of(chunk: Chunk, window: Window) -> list[Event]:
 
 def _place(event: Event) -> Position:
     return event.at
-
-
-def _everything(text: str) -> bool:
-    return True

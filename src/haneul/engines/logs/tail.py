@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
+from haneul.base.env import Env
 from haneul.base.errors import LimitExceeded
 from haneul.base.limits import LOG_TAIL_BUFFER_MAX, LOG_TAILS_MAX
 from haneul.base.scope import Scope
@@ -16,17 +17,19 @@ Watched = tuple[str, Event]
 
 
 class Tail:
-    """One watcher. Iterate over it; `missed` counts what did not fit into its buffer. close() ends the iteration."""
+    """One watcher. `missed` counts what did not fit into its buffer. close() ends the iterations over it."""
 
     def __init__(
         self,
+        env: Env,
         scope: Scope,
         groups: frozenset[str],
-        streams: Callable[[str], bool],
+        streams: Accepts,
         accepts: Accepts,
         leave: Callable[[], None],
     ) -> None:
         self.missed = 0
+        self._env = env
         self._scope = scope
         self._groups = groups
         self._streams = streams
@@ -63,6 +66,12 @@ class Tail:
             if taken := self.take():
                 yield taken
 
+    async def every(self, seconds: float) -> AsyncIterator[list[Watched]]:
+        """What has come, each so many seconds, also when it is nothing."""
+        while not self._closed:
+            await self._env.sleep(seconds)
+            yield self.take()
+
     def close(self) -> None:
         """Stop watching; may be called more than once."""
         self._closed = True
@@ -73,10 +82,11 @@ class Tail:
 class Tails:
     """All watchers."""
 
-    def __init__(self) -> None:
+    def __init__(self, env: Env) -> None:
+        self._env = env
         self._tails: list[Tail] = []
 
-    def open(self, scope: Scope, groups: frozenset[str], streams: Callable[[str], bool], accepts: Accepts) -> Tail:
+    def open(self, scope: Scope, groups: frozenset[str], streams: Accepts, accepts: Accepts) -> Tail:
         """Raises LimitExceeded when LOG_TAILS_MAX watch already."""
         if len(self._tails) >= LOG_TAILS_MAX:
             raise LimitExceeded("live tail", "", f"{LOG_TAILS_MAX} are open already")
@@ -85,7 +95,7 @@ class Tails:
             if tail in self._tails:
                 self._tails.remove(tail)
 
-        tail = Tail(scope, groups, streams, accepts, leave)
+        tail = Tail(self._env, scope, groups, streams, accepts, leave)
         self._tails.append(tail)
         return tail
 
