@@ -7,7 +7,7 @@ import pytest
 from haneul.base.errors import NotFound, Throttled, TooLarge
 from haneul.base.limits import LOG_TAIL_MAX_BYTES, PAYLOAD_REQUEST_MAX_BYTES, PAYLOAD_SYNC_MAX_BYTES
 from haneul.sandbox.api import Invocation, Outcome
-from tests.unit.functions.fake import HERE, World, stream, zipped
+from tests.unit.functions.fake import HERE, World, ok, stream, zipped
 
 
 async def test_a_function_answers_what_its_handler_returns(world: World) -> None:
@@ -252,23 +252,42 @@ async def test_the_clients_context_reaches_the_function(world: World) -> None:
     assert world.sandbox.runs[0][1].context == {"called": "f:", "client_context": '{"custom":{}}'}
 
 
-async def test_an_invocation_that_is_given_up_leaves_no_environment_behind(world: World) -> None:
+async def test_an_invocation_whose_caller_hangs_up_runs_to_its_end(world: World) -> None:
+    await world.create()
+    await world.engine.registry.reserve(HERE, "f", 1)
+    released = asyncio.Event()
+
+    async def wait(invocation: Invocation) -> Outcome:
+        await released.wait()
+        return Outcome(kind="ok", duration_us=5_000)
+
+    world.sandbox.handler = wait
+    calling = asyncio.ensure_future(world.invoke())
+    await world.env.settle()
+    calling.cancel()
+    await world.env.settle()
+
+    with pytest.raises(Throttled):
+        await world.invoke()
+    released.set()
+    await world.env.settle()
+
+    assert calling.cancelled()
+    assert world.watcher.last.duration_us == 5_000
+    assert (await world.invoke()).invoked.start == "warm"
+
+
+async def test_a_run_that_breaks_costs_its_environment_and_nothing_else(world: World) -> None:
     await world.create()
 
-    async def forever(invocation: Invocation) -> Outcome:
-        await asyncio.Event().wait()
-        raise AssertionError
+    async def broken(invocation: Invocation) -> Outcome:
+        raise RuntimeError("the sandbox broke")
 
-    world.sandbox.handler = forever
-    running = asyncio.ensure_future(world.invoke())
-    await world.env.settle()
-    running.cancel()
+    world.sandbox.handler = broken
+    with pytest.raises(RuntimeError):
+        await world.invoke()
     await world.env.settle()
 
     assert world.engine.environments == 0
-    world.sandbox.handler = lambda invocation: _ok()
+    world.sandbox.handler = ok
     assert (await world.invoke()).error == ""
-
-
-async def _ok() -> Outcome:
-    return Outcome(kind="ok")

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from haneul.base.errors import LimitExceeded, Throttled
+from haneul.base.errors import LimitExceeded, Throttled, Unavailable
 from haneul.base.limits import CONCURRENCY_ACCOUNT_DEFAULT, CONCURRENCY_UNRESERVED_MIN
 from haneul.base.scope import Scope
 from haneul.engines.functions.dress import Granted
 from haneul.engines.functions.idle import IdleTimes
-from haneul.sandbox.api import Invocation, Outcome
+from haneul.sandbox.api import Instance, Invocation, LogSink, Outcome, Spec
 from tests.unit.functions.conftest import MakeWorld
 from tests.unit.functions.fake import HERE, World, stream, zipped
 
@@ -282,6 +282,32 @@ async def test_published_versions_that_ask_for_it_start_from_a_snapshot(world: W
     of_version, of_head = (instance.spec.snapshot for instance in world.sandbox.started)
     assert of_version == world.sandbox.prepared[0].snapshot != ""
     assert of_head == ""
+    await world.engine.registry.delete_version(HERE, "f", 1)
+    await world.env.settle()
+    assert world.sandbox.forgotten == [of_version]
+
+
+async def test_a_sandbox_that_is_full_is_given_back_what_is_idle(world: World) -> None:
+    for name in ("a", "b"):
+        await world.create(name)
+    await world.invoke("a")
+    start = world.sandbox.start
+
+    async def tight(spec: Spec, on_log: LogSink) -> Instance | Outcome:
+        if any(instance.alive for instance in world.sandbox.started):
+            raise Unavailable("sandbox", "", "full")
+        return await start(spec, on_log)
+
+    world.sandbox.start = tight  # type: ignore[method-assign]
+    assert (await world.invoke("b")).error == ""
+
+    assert world.engine.environments == 1
+    gate = Gate(world)
+    tasks = await at_once(world, 1, "b")
+    with pytest.raises(Unavailable):
+        await world.invoke("a")
+    gate.open.set()
+    await asyncio.gather(*tasks)
 
 
 async def test_the_default_limit_is_the_documented_one(world: World) -> None:

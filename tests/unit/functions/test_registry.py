@@ -258,15 +258,15 @@ async def test_a_link_to_code_opens_for_its_holder_and_for_a_while(world: World)
     packages = world.engine.packages
     token = packages.grant(function.code.sha256)
 
-    blob, size_bytes = await packages.redeem(token)
+    archive, size_bytes = await packages.download(token)
 
-    assert len(await world.blobs.read(blob)) == size_bytes == function.code.size_bytes
+    assert len(b"".join([chunk async for chunk in archive])) == size_bytes == function.code.size_bytes
     for wrong in ("", "x", token[:-1], token.replace(".", ".9", 1), "é" + token):
         with pytest.raises(NotFound):
-            await packages.redeem(wrong)
+            await packages.download(wrong)
     await world.env.advance(601)
     with pytest.raises(NotFound):
-        await packages.redeem(token)
+        await packages.download(token)
 
 
 async def test_a_reset_wipes_one_account_or_all(world: World) -> None:

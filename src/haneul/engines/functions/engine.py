@@ -89,6 +89,7 @@ class FunctionsEngine:
         )
         self.asynchronous = Asynchronous(store, self.registry, self._invoker, env, log)
         self._sweeping: Timer | None = None
+        self._snapshots: dict[tuple[Scope, str], dict[int, str]] = {}
 
     async def start(self) -> None:
         await self.packages.start()
@@ -164,20 +165,23 @@ class FunctionsEngine:
             if not snapshot_name(function):
                 return "", ""
             outfit = await self._outfit(function)
-            return "", await self._sandbox.prepare(outfit.spec)
+            reason = await self._sandbox.prepare(outfit.spec)
+            if not reason:
+                self._snapshots.setdefault((function.scope, function.name), {})[function.number] = outfit.spec.snapshot
+            return "", reason
         except Failure as failure:
             # It can be had without: then imports compile at the first start, and every start is an ordinary one.
             return "", str(failure) if snapshot_name(function) else ""
 
     def _changed(self, scope: Scope, name: str) -> None:
         self._invoker.forget(scope, name)
-        # Without either, nothing of it was ever invoked here.
-        if self._concurrency.known(scope) is not None or self._pool.fleets(scope, name):
+        known = self._concurrency.known(scope) is not None or (scope, name) in self._snapshots
+        if known or self._pool.fleets(scope, name):
             self._env.spawn(self._reconcile(scope, name), name="reconcile")
 
     async def _reconcile(self, scope: Scope, name: str) -> None:
         """Take a new reservation into account; let the environments of builds that are no longer in force drain, and
-        their snapshots go."""
+        the snapshots of versions that are gone go."""
         head = await self._find(scope, name, HEAD)
         if (account := self._concurrency.known(scope)) is not None:
             account.reserve(name, head.reserved if head is not None else None)
@@ -186,8 +190,14 @@ class FunctionsEngine:
             current = await self._find(scope, name, old.number)
             if current is None or current.id != old.id or current.build != old.build:
                 self._pool.drain(fleet)
-                if (snapshot := snapshot_name(old)) != "":
-                    await self._sandbox.forget(snapshot)
+        snapshots = self._snapshots.get((scope, name), {})
+        for number, snapshot in list(snapshots.items()):
+            current = await self._find(scope, name, number)
+            if current is None or snapshot_name(current) != snapshot:
+                snapshots.pop(number, None)
+                await self._sandbox.forget(snapshot)
+        if not snapshots:
+            self._snapshots.pop((scope, name), None)
 
     async def _find(self, scope: Scope, name: str, number: int) -> Function | None:
         try:

@@ -1,5 +1,6 @@
 """One invocation, from the request to the Finished record: admit, take or start an environment, run, meter, log."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -104,13 +105,10 @@ class Invoker:
         except Throttled:
             self._throttled(route, request, started_ms)
             raise
-        try:
-            return await self._admitted(route, request, started_ms)
-        except Throttled:
-            self._throttled(route, request, started_ms)
-            raise
-        finally:
-            route.share.leave(shared)
+        # A task of its own: what has begun runs to its end and is metered, also when the caller hangs up meanwhile.
+        ended: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._env.spawn(self._conclude(route, request, started_ms, shared, ended), name="invocation")
+        return await ended
 
     async def route(self, scope: Scope, name: str, qualifier: str) -> Route:
         """Look the function up, waiting until it is ready. Raises NotFound."""
@@ -138,6 +136,26 @@ class Invoker:
         """Drop the routes of a function that has changed."""
         for key in [key for key in self._routes if key[1] == name and key[0] == scope]:
             del self._routes[key]
+
+    async def _conclude(
+        self, route: Route, request: Request, started_ms: float, shared: bool, ended: "asyncio.Future[Answer]"
+    ) -> None:
+        try:
+            answer = await self._admitted(route, request, started_ms)
+        except asyncio.CancelledError:
+            ended.cancel()
+            raise
+        except Exception as error:
+            if isinstance(error, Throttled):
+                self._throttled(route, request, started_ms)
+            if ended.cancelled():
+                raise
+            ended.set_exception(error)
+        else:
+            if not ended.done():
+                ended.set_result(answer)
+        finally:
+            route.share.leave(shared)
 
     async def _admitted(self, route: Route, request: Request, started_ms: float) -> Answer:
         function = route.function

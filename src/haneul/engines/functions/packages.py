@@ -122,8 +122,8 @@ class Packages:
         expires_s = int(self._env.now() + CODE_LINK_S)
         return f"{sha256}.{expires_s}.{self._sign(sha256, expires_s)}"
 
-    async def redeem(self, token: str) -> tuple[str, int]:
-        """(blob, size in bytes) of the archive that a token was granted for. Raises NotFound for any other token."""
+    async def download(self, token: str) -> tuple[AsyncIterable[bytes], int]:
+        """The archive that a token was granted for, and its size in bytes. Raises NotFound for any other token."""
         sha256, _, rest = token.partition(".")
         expires, _, signature = rest.partition(".")
         if not expires.isdigit() or len(expires) > 12 or int(expires) < self._env.now():
@@ -133,7 +133,7 @@ class Packages:
         row = await self._store.get(CODES, keys.pack(sha256))
         if row is None:
             raise NotFound("code", sha256)
-        return row.blob, row.size_bytes
+        return self._blobs.stream(row.blob), row.size_bytes
 
     def _sign(self, sha256: str, expires_s: int) -> str:
         return hmac.digest(self._secret, f"{sha256}.{expires_s}".encode(), "sha256").hex()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from haneul.base.env import Env, Timer
-from haneul.base.errors import Throttled
+from haneul.base.errors import Throttled, Unavailable
 from haneul.base.limits import FREEZE_AFTER_S
 from haneul.base.log import Log
 from haneul.base.scope import Scope
@@ -47,13 +47,14 @@ class Fleet:
 class Environment:
     """A started environment in its fleet. fresh: it has not run anything yet. chill: the freezing under way, or done."""
 
-    __slots__ = ("chill", "fleet", "fresh", "idle_since", "instance", "outfit", "timer")
+    __slots__ = ("chill", "dropped", "fleet", "fresh", "idle_since", "instance", "outfit", "timer")
 
     def __init__(self, fleet: Fleet, instance: Instance, outfit: Outfit) -> None:
         self.fleet = fleet
         self.instance = instance
         self.outfit = outfit
         self.fresh = True
+        self.dropped = False
         self.idle_since = 0.0
         self.chill: asyncio.Task[None] | None = None
         self.timer: Timer | None = None
@@ -150,7 +151,14 @@ class Pool:
         started: Instance | Outcome | None = None
         try:
             outfit = await self._outfit(fleet.function)
-            started = await self._sandbox.start(outfit.spec, outfit.journal.take)
+            try:
+                started = await self._sandbox.start(outfit.spec, outfit.journal.take)
+            except Unavailable:
+                # The sandbox has less room than this pool: give up what is idle, and try once more.
+                if not self._evict():
+                    raise
+                await asyncio.gather(*self._stopping, return_exceptions=True)
+                started = await self._sandbox.start(outfit.spec, outfit.journal.take)
         finally:
             if started is None or isinstance(started, Outcome):
                 self._count -= 1
@@ -182,7 +190,10 @@ class Pool:
             environment.timer = self._env.call_later(FREEZE_AFTER_S, lambda: self._tick(environment))
 
     def drop(self, environment: Environment) -> None:
-        """Stop one that is not idle (any more)."""
+        """Stop one that is not idle (any more); a second time does nothing."""
+        if environment.dropped:
+            return
+        environment.dropped = True
         fleet = environment.fleet
         self._busy.discard(environment)
         if environment.timer is not None:

@@ -407,9 +407,14 @@ class Registry:
         key = (function.scope, function.name, function.number)
         if key in self._settling or (function.state != PENDING and function.update != IN_PROGRESS):
             return
-        task = self._env.spawn(self._settle_one(function), name="settle")
-        self._settling[key] = task
-        task.add_done_callback(lambda _: self._settling.pop(key, None))
+        self._settling[key] = self._env.spawn(self._settle_and_leave(function, key), name="settle")
+
+    async def _settle_and_leave(self, function: Function, key: tuple[Scope, str, int]) -> None:
+        # It leaves before it is done, not after: whoever waits for it would otherwise find it again, and not wait.
+        try:
+            await self._settle_one(function)
+        finally:
+            del self._settling[key]
 
     async def _settle_one(self, function: Function) -> None:
         failed, no_snapshot = await self._settle(function)

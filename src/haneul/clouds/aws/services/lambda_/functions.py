@@ -17,7 +17,7 @@ from haneul.engines.objects.records import Object
 
 from .describing import describe, summary
 from .names import LATEST, Reference, not_found, plain_reference, reference, version_name
-from .settings import changed_settings, new_settings
+from .settings import changed_settings, check_role_name, new_settings
 
 _PAGE_DEFAULT = 50
 _PAGE_MAX = 50
@@ -105,6 +105,7 @@ async def update_function_configuration(engines: Engines, call: Call) -> Output:
     if values.get("Runtime"):
         engines.functions.choose_runtime(values["Runtime"])
     if values.get("Role"):
+        check_role_name(values["Role"])
         await engines.functions.check_role(meant.scope, values["Role"])
     function = await engines.functions.registry.update_settings(
         meant.scope,

@@ -160,8 +160,13 @@ def _check(changes: dict[str, Any]) -> None:
                 f"1 validation error detected: Value '{changes[field]}' at '{member}' failed to satisfy constraint: "
                 f"Member must have value less than or equal to {most}",
             )
-    role = changes.get("role")
-    if role is not None and _ROLE.fullmatch(role) is None:
+    if "role" in changes:
+        check_role_name(changes["role"])
+
+
+def check_role_name(role: str) -> None:
+    """Raises ValidationException for what is not the ARN of a role."""
+    if _ROLE.fullmatch(role) is None:
         raise AwsError(
             "ValidationException",
             f"1 validation error detected: Value '{role}' at 'role' failed to satisfy constraint: Member must satisfy "
