@@ -42,7 +42,6 @@ class EndpointProxy:
             side.abort()
             return
         self._inner.add(side)
-        side.pause()
         self._env.spawn(self._join(side), name="connect to the endpoint")
 
     def closed(self, side: "_Side") -> None:
@@ -78,6 +77,7 @@ class _Side(asyncio.Protocol):
         self._timer: Timer | None = None
         self._heard = 0.0
         self._finished = False
+        self._early: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -92,18 +92,29 @@ class _Side(asyncio.Protocol):
             other.abort()
             return
         self._other = other
+        if other._transport is not None:
+            other._transport.writelines(self._early)
+            if self._finished:
+                other._transport.write_eof()
+        self._early.clear()
         self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._proxy.now()
-        if self._other is not None and self._other._transport is not None:
+        if self._other is None:
+            # uvloop reads once whatever connection_made() asked: what comes before both are there is one read, kept.
+            self._early.append(data)
+            self.pause()
+        elif self._other._transport is not None:
             self._other._transport.write(data)
 
     def eof_received(self) -> bool:
         """The half that still speaks may finish."""
         self._finished = True
         other = self._other
-        if other is None or other._transport is None or other._finished:
+        if other is None:
+            return True
+        if other._transport is None or other._finished:
             return False
         if other._transport.can_write_eof() and not other._transport.is_closing():
             other._transport.write_eof()
