@@ -60,10 +60,11 @@ class Cells:
             "binds": settings["binds"],
             "library": settings["library"],
             "root": scratch(directory, "root"),
+            "own_uids": settings["own_uids"],
             "uids": [SANDBOX_UID_FIRST, SANDBOX_UID_FIRST],
         }
-        slots = self._most + SANDBOX_POOLS_MAX * settings["pool_size"] + SANDBOX_TEMPLATES_MAX
-        if not settings["rootless"]:
+        slots = slots_max(settings)
+        if settings["own_uids"]:
             self._plan["uids"] = [SANDBOX_UID_FIRST, SANDBOX_UID_FIRST + slots]
         self.slots = Slots(cgroups, slots, rootless=settings["rootless"])
         self.trees = Trees(scratch(directory, "overlay"))
@@ -437,6 +438,12 @@ class Cells:
     def _next(self) -> str:
         self._serial += 1
         return str(self._serial)
+
+
+def slots_max(settings: dict[str, Any]) -> int:
+    """How many sandboxes may exist at once, those that wait in pools and templates included."""
+    pooled = SANDBOX_POOLS_MAX * int(settings["pool_size"])
+    return int(settings["environments_max"]) + pooled + SANDBOX_TEMPLATES_MAX
 
 
 def _pid_of(pidfd: int) -> int:

@@ -4,11 +4,14 @@ import os
 import sys
 from pathlib import Path
 
+import msgspec
+
 from haneul.base.config import Config
 from haneul.base.env import Env
 from haneul.base.errors import Unavailable
 from haneul.base.log import Log
 
+from . import landlocked
 from .api import Capabilities, Instance, LogSink, Outcome, Sandbox, Spec
 from .interpreters import Interpreters, provided_packages
 from .packages import Packages
@@ -79,8 +82,11 @@ class _ChosenSandbox:
             isolated = self._isolated(capabilities)
             reason = await isolated.try_open()
             return _advice(tier, reason), None if reason else isolated
-        if tier == "landlock":
-            return "not offered yet", None
+        if tier == "landlock" and (reason := landlocked.unfit()):
+            return reason, None
+        confined = tier == "landlock"
+        if confined:
+            capabilities = msgspec.structs.replace(capabilities, syscalls_filtered=True)
         weaker = ProcessSandbox(
             self._env,
             self._log,
@@ -89,6 +95,7 @@ class _ChosenSandbox:
             capabilities=capabilities,
             environments_max=self._config.environments_max,
             pool_size=self._config.pool_size,
+            command=landlocked.command if confined else None,
         )
         await weaker.open()
         return "", weaker

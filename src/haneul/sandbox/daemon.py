@@ -25,10 +25,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from haneul.base.limits import SANDBOX_REFILL_DELAY_S, SANDBOX_STOP_S
+from haneul.base.limits import SANDBOX_REFILL_DELAY_S, SANDBOX_STOP_S, SANDBOX_UID_FIRST
 
 from . import cgroups, syscalls, wire
-from .cells import Cells, Refused
+from .cells import Cells, Refused, slots_max
 from .pool import Cell
 from .watch import Watch
 
@@ -169,8 +169,9 @@ class Daemon:
                 directory.mkdir(parents=True, exist_ok=True)
                 groups = cgroups.open_cgroups(directory, f"haneul-{os.getpid()}")
                 kind = groups.kind
+                settings["own_uids"] = os.geteuid() == 0
                 if rootless:
-                    syscalls.enter_user_namespace(0)
+                    _enter(settings)
                     self._keep_pids()
                 syscalls.unshare(syscalls.CLONE_NEWNS)
                 syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
@@ -218,11 +219,23 @@ class Daemon:
             self._cells.close()
 
 
+def _enter(settings: dict[str, Any]) -> None:
+    """Be root of a user namespace. Root itself must map further ids: a function that runs as the host's root, without
+    any capability but with its user id, may still write what belongs to root, such as /proc/sys/kernel/core_pattern.
+    """
+    if settings["own_uids"]:
+        syscalls.enter_root_namespace(SANDBOX_UID_FIRST, slots_max(settings))
+    else:
+        syscalls.enter_user_namespace(0)
+
+
 def main() -> int:
     """Entry point; descriptor 3 is the line to the API process, argument 2 its process id."""
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != int(sys.argv[2]):
         return 1  # it died before the line above
+    # What the API process itself was given by whoever started it may have come along.
+    os.closerange(4, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     with contextlib.suppress(OSError, ValueError):
         _raise_descriptor_limit()
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, 3)

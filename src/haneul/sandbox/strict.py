@@ -127,7 +127,6 @@ class IsolatedSandbox:
         code = self._packages.of(spec)
         self._starting.add(spec.id)
         try:
-            await self._reopen()
             answer, fds = await self._ask_start(operation, spec.id, {**_request(spec, executable, code), **facts})
             processes = _Cell(self._env, self._line, spec, fds)
             instance = self._live[spec.id] = LiveInstance(
@@ -206,11 +205,15 @@ class IsolatedSandbox:
             raise Unavailable("sandbox", "", f"sandboxd does not start: {reason}")
 
     async def _ask_start(self, operation: str, id: str, facts: Mapping[str, Any]) -> Answer:
+        await self._reopen()
         try:
             answer, fds = await self._line.ask(operation, id, facts)
         except asyncio.CancelledError:
             self._line.tell("stop", id, {})
             raise
+        except Unavailable:  # it died just now; once more with a new one
+            await self._reopen()
+            answer, fds = await self._line.ask(operation, id, facts)
         if answer["op"] == "refused":
             if answer["full"]:
                 raise Unavailable("sandbox", "", answer["reason"])

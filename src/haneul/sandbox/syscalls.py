@@ -219,6 +219,34 @@ def enter_user_namespace(inside: int) -> None:
     _write("/proc/self/gid_map", f"{inside} {group} 1")
 
 
+def enter_root_namespace(first: int, count: int) -> None:
+    """As root, become root of a new user namespace that also knows the ids from `first` on, under their own numbers.
+
+    Only a process outside may write such a map: a child does, which the caller has made before it left.
+    """
+    left, leave = os.pipe()
+    helper = os.fork()
+    if helper == 0:
+        parent = os.getppid()
+        os.close(leave)
+        os.read(left, 1)
+        code = 1
+        try:
+            for kind in ("uid_map", "gid_map"):
+                _write(f"/proc/{parent}/{kind}", f"0 0 1\n{first} {first} {count}\n")
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(left)
+    try:
+        unshare(CLONE_NEWUSER)
+    finally:
+        os.close(leave)
+        status = os.waitpid(helper, 0)[1]
+    if status:
+        raise OSError(1, "the user namespace's ids could not be set: CAP_SETUID and CAP_SETGID are needed")
+
+
 def _rehearse(rootless: bool) -> None:
     if rootless:
         enter_user_namespace(0)

@@ -52,6 +52,7 @@ class Zygote:
         self.channel = channel
         self.boot: Any = None
         self.rootless = False
+        self.own_uids = True
         self.filter = b""
         self.children: dict[int, str] = {}
         self.own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -59,6 +60,7 @@ class Zygote:
     def prepare(self, plan: dict[str, Any]) -> None:
         """Jail, limits, imports; then say ready."""
         self.rootless = plan["rootless"]
+        self.own_uids = plan["own_uids"]
         self.filter = seccomp.compile_filter(_MACHINE)
         with open(plan["boot"], "rb") as stream:
             source = stream.read()
@@ -177,17 +179,17 @@ class Zygote:
                 syscalls.move_mount(fd, place)
         syscalls.mount("tmpfs", "/tmp", "tmpfs", _QUIET, request["tmp"])
         syscalls.mount("proc", "/proc", "proc", _QUIET | syscalls.MS_NOEXEC)
-        if not self.rootless:
+        if self.own_uids:
             user = request["uid"]
             os.setgroups([])
             os.setresgid(user, user, user)
             os.setresuid(user, user, user)
-        if self.rootless or template:
+        if template or not self.own_uids:
             syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # else the maps below belong to root
             syscalls.enter_user_namespace(INSIDE_UID)
             syscalls.drop_bounding_set()
             syscalls.keep_capabilities(1 << syscalls.CAP_SYS_ADMIN if template else 0)
-            _limit(resource.RLIMIT_DATA, request["data_bytes"])
+        _limit(resource.RLIMIT_DATA, request["data_bytes"])
         _limit(resource.RLIMIT_NPROC, PROCESSES)
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # this and the next are reset by the change of user
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
