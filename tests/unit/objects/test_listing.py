@@ -79,6 +79,15 @@ async def test_going_on_behind_a_group_leaves_all_of_it(engine: ObjectsEngine, b
     assert ([name for name, _ in inside.found], inside.groups) == (["a0", "b"], ["a/"])
 
 
+async def test_a_delimiter_longer_than_a_name_is_not_in_it(engine: ObjectsEngine, bucket: str, origin: Origin) -> None:
+    for key in ("a", "aa"):
+        await put(engine, SCOPE, bucket, key, b"", origin)
+
+    page = await engine.list(SCOPE, bucket, delimiter="b/", after="a", limit=10)
+
+    assert [name for name, _ in page.found] == ["aa"]
+
+
 @pytest.mark.parametrize("odd", ["a\0b", "\0", "a\0\0b", "\U0010ffff", "a\x01b"])
 async def test_keys_with_odd_characters_are_listed(
     engine: ObjectsEngine, bucket: str, origin: Origin, odd: str

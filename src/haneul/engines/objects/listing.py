@@ -25,7 +25,8 @@ class Page(msgspec.Struct, Generic[R], frozen=True):
 
 def behind(bucket: str, name: str, prefix: str, delimiter: str) -> bytes:
     """The key from which a listing goes on behind a name, or behind a whole group when the name is one."""
-    if delimiter and name.startswith(prefix) and name.find(delimiter, len(prefix)) == len(name) - len(delimiter):
+    cut = name.find(delimiter, len(prefix)) if delimiter and name.startswith(prefix) else -1
+    if cut >= 0 and cut + len(delimiter) == len(name):
         return keys.after(keys.prefix(bucket, text=name)) or b""
     return keys.pack(bucket, name) + b"\0"
 
