@@ -72,10 +72,17 @@ class World:
             await self.identity.users.put_inline(scope, name, "p", policy(*statements))
         return Principal(scope.account, "user", name, user.id)
 
-    async def ask(self, who: Principal, action: str = "s3:PutObject", resource: str = OBJECT, **given: object) -> bool:
+    async def ask(
+        self,
+        who: Principal,
+        action: str = "s3:PutObject",
+        resource: str = OBJECT,
+        operation: str = "",
+        **given: object,
+    ) -> bool:
         call = Call(
             scope=Scope(who.account, "us-east-1"),
-            operation=action.partition(":")[2],
+            operation=operation or action.partition(":")[2],
             input=given,
             principal=who,
             request=Request(method="GET", target=b"/", headers=[], body=NoBody(), remote=("10.1.2.3", 5)),
@@ -85,10 +92,15 @@ class World:
         return (await self.authoriser.decide(call, action, resource)).allowed
 
     async def refused(
-        self, who: Principal, action: str = "s3:PutObject", resource: str = OBJECT, **given: object
+        self,
+        who: Principal,
+        action: str = "s3:PutObject",
+        resource: str = OBJECT,
+        operation: str = "",
+        **given: object,
     ) -> AwsError:
         with pytest.raises(AwsError) as error:
-            await self.ask(who, action, resource, **given)
+            await self.ask(who, action, resource, operation, **given)
         return error.value
 
 
@@ -224,6 +236,27 @@ async def test_a_root_may_do_everything_that_no_resource_denies(secure: World) -
     )
 
     await secure.refused(root)
+    assert await secure.ask(root, "s3:DeleteBucketPolicy", "arn:aws:s3:::bucket")
+
+
+async def test_each_object_of_a_multi_delete_is_asked_for(secure: World) -> None:
+    bob = await secure.user(
+        "bob", allow("s3:*"), {"Effect": "Deny", "Action": "s3:*", "Resource": "arn:aws:s3:::bucket/kept/*"}
+    )
+    bucket = "arn:aws:s3:::bucket"
+
+    assert await secure.ask(bob, "s3:DeleteObject", bucket, "DeleteObjects", Delete={"Objects": [{"Key": "a"}]})
+    both = {"Objects": [{"Key": "a"}, {"Key": "kept/b"}]}
+    error = await secure.refused(bob, "s3:DeleteObject", bucket, "DeleteObjects", Delete=both)
+    assert "kept/b" in error.message
+
+
+async def test_a_copy_takes_reading_the_source_too(secure: World) -> None:
+    bob = await secure.user("bob", allow("s3:PutObject"), allow("s3:GetObject", "arn:aws:s3:::from/a b*"))
+
+    assert await secure.ask(bob, CopySource="/from/a%20b?versionId=1")
+    error = await secure.refused(bob, CopySource="other/key")
+    assert "s3:GetObject" in error.message
 
 
 async def test_another_account_needs_the_resources_word_and_its_own(secure: World) -> None:

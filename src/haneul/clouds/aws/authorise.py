@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Protocol
+from urllib.parse import unquote
 
 import msgspec
 
@@ -73,6 +74,8 @@ _PASSES: Mapping[str, _Passed] = {
 }
 # Nobody needs a permission to ask who they are: STS API reference.
 _FREE = frozenset({"sts:GetCallerIdentity", "sts:GetSessionToken"})
+# A policy that locks everyone out can still be taken away by the owner's root: S3 user guide, "Bucket policies".
+_UNLOCKS = frozenset({"s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"})
 _NO_CODE = ("AccessDeniedException", 400)
 _CODES: Mapping[str, tuple[str, int]] = {
     **dict.fromkeys(
@@ -114,15 +117,32 @@ class Authoriser:
         if principal.access_key:
             service = action.partition(":")[0]
             self._identity.keys.note_use(principal.account, principal.access_key, service, call.scope.region)
+        if action == "s3:DeleteObject" and call.operation == "DeleteObjects":
+            decision = await self._decide_each(call, action, resource)
+        else:
+            decision = await self._decide(call, action, resource)
+        if action == "s3:PutObject" and (source := call.input.get("CopySource")) is not None:
+            await self._decide(call, "s3:GetObject", _copied(source))
+        if (passed := _PASSES.get(action)) is not None:
+            await self._may_pass(call, passed)
+        return decision
+
+    async def _decide_each(self, call: Call, action: str, bucket: str) -> Decision:
+        """One request, many objects: each is asked for."""
+        decision = ALLOWED
+        for each in call.input.get("Delete", {}).get("Objects", ()):
+            decision = await self._decide(call, action, f"{bucket}/{each.get('Key', '')}")
+        return decision
+
+    async def _decide(self, call: Call, action: str, resource: str) -> Decision:
+        principal = call.principal
         known = self._known.get((principal, action, resource))
         if known is not None and known.stamp == self._stamp(principal, action, known.owner):
             decision = known.decision
         else:
-            decision = await self._decide(call, action, resource)
+            decision = await self._find_out(call, action, resource)
         if not decision.allowed:
             self._denied(principal, action, resource, decision)
-        if (passed := _PASSES.get(action)) is not None:
-            await self._may_pass(call, passed)
         return decision
 
     def denials(self) -> list[Denial]:
@@ -137,7 +157,7 @@ class Authoriser:
         policies = self._policies.get(action.partition(":")[0])
         return stamp if policies is None else stamp + policies.generation()
 
-    async def _decide(self, call: Call, action: str, resource: str) -> Decision:
+    async def _find_out(self, call: Call, action: str, resource: str) -> Decision:
         principal = call.principal
         service = action.partition(":")[0]
         policies = self._policies.get(service)
@@ -151,6 +171,8 @@ class Authoriser:
         question = Question(self._caller(principal), action.lower(), resource, owner, context)
         decision = decide(question, rules)
         if action in _FREE and not decision.explicit:
+            decision = ALLOWED
+        if action in _UNLOCKS and principal.kind == "root" and principal.account == owner:
             decision = ALLOWED
         if all(map(is_lasting, decision.consulted)):
             if len(self._known) >= DECISION_CACHE_MAX:
@@ -203,6 +225,11 @@ class Authoriser:
         if self._secure:
             code, status = _CODES.get((call_action or action).partition(":")[0], _NO_CODE)
             raise AwsError(code, message, status)
+
+
+def _copied(source: str) -> str:
+    """The ARN of the object that CopySource names: [/]bucket/key[?versionId=…], percent-encoded."""
+    return "arn:aws:s3:::" + unquote(source.partition("?versionId=")[0]).removeprefix("/")
 
 
 class RoleTrust:

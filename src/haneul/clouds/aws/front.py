@@ -26,6 +26,7 @@ from haneul.clouds.aws.protocols.rest_json import RestJsonCodec
 from haneul.clouds.aws.protocols.rest_xml import RestXmlCodec
 from haneul.clouds.aws.protocols.rpc_cbor import RpcCborCodec
 from haneul.clouds.aws.refusals import Refusal, worded
+from haneul.clouds.aws.resource_policies import resource_policies
 from haneul.clouds.aws.services import Services
 from haneul.clouds.aws.signature import Credentials, Proof, Verifier
 from haneul.engines.identity.principal import Principal
@@ -81,7 +82,7 @@ class Plan(NamedTuple):
 class AwsFace:
     """Answers AWS requests.
 
-    authoriser  whom to ask before each operation; one over the identity engine alone unless given
+    authoriser  whom to ask before each operation; one over identities and resource policies unless given
     services    what is on offer; every module of the services folder unless given
     """
 
@@ -102,7 +103,11 @@ class AwsFace:
         self._env = env
         self._log = log
         self._observer = observer
-        self._authoriser: Asked = authoriser if authoriser is not None else Authoriser(engines.identity, config, env)
+        self._authoriser: Asked = (
+            authoriser
+            if authoriser is not None
+            else Authoriser(engines.identity, config, env, policies=resource_policies(engines))
+        )
         self._services: Offer = services if services is not None else Services()
         self._library = library if library is not None else Library()
         self._directory = Directory(self._library, self._services.names(), config)

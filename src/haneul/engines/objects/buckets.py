@@ -36,6 +36,16 @@ class Buckets:
         self._store = store
         self._bodies = bodies
         self._env = env
+        self.version = 0
+        store.on_change(BUCKETS, self._changed)
+
+    def _changed(self) -> None:
+        """What was concluded from any bucket's settings may no longer hold: version rises."""
+        self.version += 1
+
+    async def find(self, name: str) -> Bucket | None:
+        """The bucket, whoever owns it: for those who decide who may see it."""
+        return await self._store.get(BUCKETS, bucket_key(name))
 
     async def create(self, scope: Scope, name: str, *, settings: dict[str, bytes]) -> Bucket:
         """A new bucket in the scope's region. Raises AlreadyExists (fields: owned, region), LimitExceeded."""
