@@ -41,7 +41,7 @@ def test_every_kind_is_one_byte_and_there_are_no_two_alike() -> None:
 
     assert all(len(kind) == 1 for kind in kinds)
     assert len(set(kinds)) == len(kinds)
-    assert (BOOT._INIT, BOOT._EVENT) == (frames.INIT[0], frames.EVENT[0])
+    assert (frames.INIT[0], frames.EVENT[0]) == (BOOT._INIT, BOOT._EVENT)
     assert (BOOT._READY, BOOT._FAILED, BOOT._OK, BOOT._NO) == (frames.READY, frames.FAILED, frames.OK, frames.NO)
 
 
