@@ -146,7 +146,7 @@ def _detail(engines: "Engines", call: Call, member: str, row: Any) -> dict[str, 
         return _policy_detail(engines, call, row)
     if member == "UserDetailList":
         return {
-            **shapes.user_shape(call, row),
+            **shapes.user_shape(engines, call, row),
             "UserPolicyList": _inline(row.inline),
             "GroupList": list(row.groups),
             "AttachedManagedPolicies": _attached(engines, call, row),
@@ -159,7 +159,7 @@ def _detail(engines: "Engines", call: Call, member: str, row: Any) -> dict[str, 
         }
     profiles = engines.identity.profiles.list_of_role(call.scope, row.name)
     return {
-        **shapes.role_shape(call, row),
+        **shapes.role_shape(engines, call, row),
         "Description": None,
         "MaxSessionDuration": None,
         "InstanceProfileList": [shapes.profile_shape(engines, call, each, whole=False) for each in profiles],

@@ -46,16 +46,18 @@ async def create_role(engines: "Engines", call: Call) -> Output:
         description=given.get("Description", ""),
         session_max_s=given.get("MaxSessionDuration", 3600),
     )
-    return {"Role": shapes.role_shape(call, role, created=True)}
+    return {"Role": shapes.role_shape(engines, call, role, created=True)}
 
 
 async def get_role(engines: "Engines", call: Call) -> Output:
-    return {"Role": shapes.role_shape(call, holding.find(engines, call, ROLE))}
+    return {"Role": shapes.role_shape(engines, call, holding.find(engines, call, ROLE))}
 
 
 async def list_roles(engines: "Engines", call: Call) -> Output:
     roles = engines.identity.roles.list(call.scope, call.input.get("PathPrefix", "/"))
-    return shapes.page(call, "Roles", roles, shapes.by_name, lambda role: shapes.role_shape(call, role, whole=False))
+    return shapes.page(
+        call, "Roles", roles, shapes.by_name, lambda role: shapes.role_shape(engines, call, role, whole=False)
+    )
 
 
 async def update_role(engines: "Engines", call: Call) -> Output:
@@ -76,7 +78,7 @@ async def update_role_description(engines: "Engines", call: Call) -> Output:
     name = holding.changeable(engines, call, ROLE)
     description = call.input["Description"]
     role = await engines.identity.roles.change(call.scope, name, lambda role: replace(role, description=description))
-    return {"Role": shapes.role_shape(call, role)}
+    return {"Role": shapes.role_shape(engines, call, role)}
 
 
 async def update_assume_role_policy(engines: "Engines", call: Call) -> Output:
@@ -116,7 +118,7 @@ async def create_service_linked_role(engines: "Engines", call: Call) -> Output:
         description=call.input.get("Description", ""),
         linked_to=service,
     )
-    return {"Role": shapes.role_shape(call, role, created=True)}
+    return {"Role": shapes.role_shape(engines, call, role, created=True)}
 
 
 def linked_role_name(service: str) -> str:

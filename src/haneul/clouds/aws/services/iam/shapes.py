@@ -28,7 +28,7 @@ def seconds(epoch_ms: int) -> int:
     return epoch_ms // 1000
 
 
-def user_shape(call: Call, user: Holder, *, whole: bool = True) -> dict[str, Any]:
+def user_shape(engines: "Engines", call: Call, user: Holder, *, whole: bool = True) -> dict[str, Any]:
     """whole: with the members that lists leave out."""
     shape = {
         "Path": user.path,
@@ -37,7 +37,7 @@ def user_shape(call: Call, user: Holder, *, whole: bool = True) -> dict[str, Any
         "Arn": holder_arn(call.scope, "user", user.path, user.name),
         "CreateDate": seconds(user.created_ms),
     }
-    return shape | _bound_and_tags(call, user) if whole else shape
+    return shape | _bound_and_tags(engines, call, user) if whole else shape
 
 
 def group_shape(call: Call, group: Holder) -> dict[str, Any]:
@@ -50,7 +50,9 @@ def group_shape(call: Call, group: Holder) -> dict[str, Any]:
     }
 
 
-def role_shape(call: Call, role: Holder, *, created: bool = False, whole: bool = True) -> dict[str, Any]:
+def role_shape(
+    engines: "Engines", call: Call, role: Holder, *, created: bool = False, whole: bool = True
+) -> dict[str, Any]:
     """created: as CreateRole answers; whole: with the members that lists leave out."""
     shape: dict[str, Any] = {
         "Path": role.path,
@@ -64,7 +66,7 @@ def role_shape(call: Call, role: Holder, *, created: bool = False, whole: bool =
     if not created:
         shape["MaxSessionDuration"] = role.session_max_s
     if whole:
-        shape |= _bound_and_tags(call, role)
+        shape |= _bound_and_tags(engines, call, role)
         if not created:
             shape["RoleLastUsed"] = {}
     return shape
@@ -99,15 +101,15 @@ def profile_shape(engines: "Engines", call: Call, profile: Profile, *, whole: bo
         "InstanceProfileId": profile.id,
         "Arn": holder_arn(call.scope, "instance-profile", profile.path, profile.name),
         "CreateDate": seconds(profile.created_ms),
-        "Roles": [role_shape(call, role, created=True, whole=False) for role in roles if role is not None],
+        "Roles": [role_shape(engines, call, role, created=True, whole=False) for role in roles if role is not None],
     }
     return shape | {"Tags": tags_shape(profile.tags)} if whole else shape
 
 
-def _bound_and_tags(call: Call, holder: Holder) -> dict[str, Any]:
+def _bound_and_tags(engines: "Engines", call: Call, holder: Holder) -> dict[str, Any]:
     shape: dict[str, Any] = {}
     if holder.boundary is not None:
-        arn = policy_arn(call.scope, holder.boundary, "/")
+        arn = ref_arn(engines, call, holder.boundary)
         shape["PermissionsBoundary"] = {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": arn}
     if holder.tags:
         shape["Tags"] = tags_shape(holder.tags)

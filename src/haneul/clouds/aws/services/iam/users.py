@@ -22,7 +22,7 @@ async def create_user(engines: "Engines", call: Call) -> Output:
         tags=shapes.tags_of(call),
         boundary=holding.boundary_of(engines, call),
     )
-    return {"User": shapes.user_shape(call, user)}
+    return {"User": shapes.user_shape(engines, call, user)}
 
 
 async def get_user(engines: "Engines", call: Call) -> Output:
@@ -38,7 +38,7 @@ async def get_user(engines: "Engines", call: Call) -> Output:
                 "CreateDate": shapes.seconds(account.created_ms),
             }
         }
-    return {"User": shapes.user_shape(call, engines.identity.users.get(call.scope, _user_name(call)))}
+    return {"User": shapes.user_shape(engines, call, engines.identity.users.get(call.scope, _user_name(call)))}
 
 
 def _user_name(call: Call) -> str:
@@ -53,7 +53,9 @@ def _user_name(call: Call) -> str:
 
 async def list_users(engines: "Engines", call: Call) -> Output:
     users = engines.identity.users.list(call.scope, call.input.get("PathPrefix", "/"))
-    return shapes.page(call, "Users", users, shapes.by_name, lambda user: shapes.user_shape(call, user, whole=False))
+    return shapes.page(
+        call, "Users", users, shapes.by_name, lambda user: shapes.user_shape(engines, call, user, whole=False)
+    )
 
 
 async def update_user(engines: "Engines", call: Call) -> Output:
@@ -77,7 +79,7 @@ async def get_group(engines: "Engines", call: Call) -> Output:
     group = holding.find(engines, call, GROUP)
     members = engines.identity.members.of_group(call.scope, group.name)
     answer = shapes.page(
-        call, "Users", members, shapes.by_name, lambda user: shapes.user_shape(call, user, whole=False)
+        call, "Users", members, shapes.by_name, lambda user: shapes.user_shape(engines, call, user, whole=False)
     )
     return {"Group": shapes.group_shape(call, group), **answer}
 
