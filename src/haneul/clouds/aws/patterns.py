@@ -19,7 +19,7 @@ def compiled(pattern: str) -> re.Pattern[str] | None:
     if _may_explode(text):
         return None
     try:
-        return re.compile(rf"(?:{text})\Z", re.ASCII)  # the models are written for Java, whose \w, \d, \s are ASCII
+        return re.compile(rf"(?:{text})\Z")
     except re.error:
         return None
 

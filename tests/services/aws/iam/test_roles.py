@@ -232,7 +232,7 @@ def test_a_role_in_a_profile_stays_until_it_is_taken_out(iam: Any) -> None:
     iam.delete_instance_profile(InstanceProfileName="box")
 
 
-@pytest.mark.parametrize("name", ["", "a b", "x" * 65, "ü"])
+@pytest.mark.parametrize("name", ["", "a b", "x" * 65])
 def test_names_that_are_none_are_refused(cloud: TestCloud, name: str) -> None:
     iam = cloud.client("iam", config=Config(parameter_validation=False))
 
