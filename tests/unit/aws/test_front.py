@@ -549,6 +549,26 @@ async def test_a_body_beyond_the_limit_is_refused() -> None:
     assert response.status == 413
 
 
+async def test_nobody_sends_large_bodies_without_credentials_in_secure_mode() -> None:
+    house = House(secure=True)
+    large = Bytes(b"x" * (2 * 1024 * 1024))
+    stranger = "AWS4-HMAC-SHA256 Credential=AKIDOTHER/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0"
+    unsigned = request("POST", "/", {"x-amz-target": "DynamoDB_20120810.PutItem"})
+    unknown = request("POST", "/", {"x-amz-target": "DynamoDB_20120810.PutItem", "authorization": stranger})
+    unsigned.body = large
+    unknown.body = Untouched(large.data)
+
+    assert (await house.face.handle(unsigned)).status == 413
+    assert b"UnrecognizedClientException" in (await house.face.handle(unknown)).body  # type: ignore[operator]
+
+
+class Untouched(Bytes):
+    """A body that must not be read."""
+
+    async def read(self, limit: int) -> bytes:
+        raise AssertionError("read before the credentials were looked at")
+
+
 def test_header_values_cannot_start_headers_of_their_own() -> None:
     house = House(lambda call: {"Body": b"", "ContentDisposition": "a\r\nset-cookie: x"})
 

@@ -122,10 +122,11 @@ class AwsFace:
         try:
             auth = read_auth(request)
             run.target = target = self._directory.identify(request, auth)
+            self._recognise(auth)
             if target.protocol == "query":
-                run.target = target = await self._read_form(run, target)
+                run.target = target = await self._read_form(run, auth, target)
             run.plan = plan = self._plan(target)
-            principal, body = await self._admit(run, auth, target, plan)
+            principal, body = await self._admit(run, auth, plan)
             value = run.input = plan.decode(Wire(request, target.labels, body, run.form))
             for token in plan.tokens:
                 if token not in value:
@@ -148,10 +149,21 @@ class AwsFace:
             response = self._refuse(run, error)
         return self._finish(run, response)
 
-    async def _read_form(self, run: "_Run", target: Target) -> Target:
+    def _recognise(self, auth: Auth) -> None:
+        """Refuse, before any body is read, credentials that cannot become good."""
+        if auth.kind == "malformed":
+            raise Refusal("bad_query" if auth.query is not None else "malformed", auth.problem)
+        if self._config.secure and auth.kind != "none" and self._credentials.credential(auth.access_key) is None:
+            raise Refusal("unknown_key", access_key=auth.access_key)
+
+    def _body_limit(self, auth: Auth, most: int) -> int:
+        """How much of a body is read, in bytes: little of one that nobody signed, in secure mode."""
+        return min(most, limits.AWS_UNSIGNED_BODY_MAX_BYTES) if self._config.secure and auth.kind == "none" else most
+
+    async def _read_form(self, run: "_Run", auth: Auth, target: Target) -> Target:
         """The operation of a query request, which only its form names."""
         request = run.request
-        run.body = await request.body.read(limits.AWS_BODY_MAX_BYTES)
+        run.body = await request.body.read(self._body_limit(auth, limits.AWS_BODY_MAX_BYTES))
         form = parse_query(request.query.decode("latin-1")) if request.query else []
         try:
             form += parse_query(run.body.decode("latin-1").strip())
@@ -208,30 +220,25 @@ class AwsFace:
             limits.AWS_CODE_BODY_MAX_BYTES if name == "lambda" else limits.AWS_BODY_MAX_BYTES,
         )
 
-    async def _admit(self, run: "_Run", auth: Auth, target: Target, plan: Plan) -> tuple[Principal, "bytes | Body"]:
+    async def _admit(self, run: "_Run", auth: Auth, plan: Plan) -> tuple[Principal, "bytes | Body"]:
         """Who calls, and the body that they may be believed to have sent. Raises Refusal, AwsError or TooLarge."""
         request = run.request
-        if plan.service.name == "s3":
-            principal, proof = self._who(request, auth, plan, target, None)
+        if plan.streams or plan.service.name == "s3":
+            principal, proof = self._who(request, auth, plan, None)
             body = opened(request, proof)
-            return principal, body if plan.streams else await body.read(plan.body_max_bytes)
-        if plan.streams:
-            return self._who(request, auth, plan, target, None)[0], request.body
+            return principal, body if plan.streams else await body.read(self._body_limit(auth, plan.body_max_bytes))
         if run.body is None:
-            run.body = await request.body.read(plan.body_max_bytes)
-        return self._who(request, auth, plan, target, run.body)[0], run.body
+            run.body = await request.body.read(self._body_limit(auth, plan.body_max_bytes))
+        return self._who(request, auth, plan, run.body)[0], run.body
 
-    def _who(
-        self, request: Request, auth: Auth, plan: Plan, target: Target, body: bytes | None
-    ) -> tuple[Principal, Proof | None]:
-        if auth.kind == "malformed":
-            raise Refusal("bad_query" if auth.query is not None else "malformed", auth.problem)
+    def _who(self, request: Request, auth: Auth, plan: Plan, body: bytes | None) -> tuple[Principal, Proof | None]:
         if auth.kind == "none":
             if self._config.secure and plan.service.name != "s3" and not plan.is_open:
                 raise Refusal("missing")
             return Principal(self._config.account, "anonymous"), None
         if self._config.secure:
-            return self._verifier.verify(request, auth, names=plan.signed_as, region="", body=body)
+            region = self._directory.host_region(request)
+            return self._verifier.verify(request, auth, names=plan.signed_as, region=region, body=body)
         self._verifier.check_expiry(auth)
         known = self._credentials.credential(auth.access_key)
         if known is not None:

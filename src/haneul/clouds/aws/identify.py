@@ -78,6 +78,10 @@ class Directory:
             return self._among([service] if service else [], host.prefix, request, host, region)
         return self._by_path(request, host, region)
 
+    def host_region(self, request: Request) -> str:
+        """The region that a request's host names, "" when it names none."""
+        return self._host(request.header(b"host") or b"").region
+
     def router(self, service: str) -> Router:
         router = self._routers.get(service)
         if router is None:

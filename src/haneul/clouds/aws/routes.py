@@ -25,6 +25,33 @@ class Match(NamedTuple):
     labels: dict[str, str]
 
 
+class _Routes:
+    """The operations of one path and method. plain: those that may be meant when no query string was sent, the one
+    with the most required headers first."""
+
+    __slots__ = ("every", "plain")
+
+    def __init__(self) -> None:
+        self.every: list[Route] = []
+        self.plain: list[Route] = []
+
+    def add(self, route: Route) -> None:
+        self.every.append(route)
+        if not route.constants and not route.query:
+            self.plain.append(route)
+            self.plain.sort(key=lambda it: (-len(it.headers), it.deprecated))
+
+    def choose(self, request: Request) -> Route | None:
+        """The operation that is meant, None when no query string of theirs was sent."""
+        if len(self.every) == 1 and not self.every[0].constants:
+            return self.every[0]
+        if not request.query:
+            for route in self.plain:
+                if not route.headers or all(request.header(name) is not None for name in route.headers):
+                    return route
+        return _choose(self.every, request)
+
+
 class _Node:
     __slots__ = ("greedy", "label", "methods", "static")
 
@@ -32,7 +59,7 @@ class _Node:
         self.static: dict[str, _Node] = {}
         self.label: _Node | None = None
         self.greedy: _Node | None = None
-        self.methods: dict[str, list[Route]] = {}
+        self.methods: dict[str, _Routes] = {}
 
 
 class Router:
@@ -49,8 +76,7 @@ class Router:
         node = self._find(self._root, path.split("/")[1:], 0, request.method, values)
         if node is None:
             return None
-        routes = node.methods[request.method]
-        route = routes[0] if len(routes) == 1 and not routes[0].constants else _choose(routes, request)
+        route = node.methods[request.method].choose(request)
         if route is None:
             return None
         return Match(route.operation, dict(zip(route.labels, values, strict=True)))
@@ -120,7 +146,7 @@ class Router:
             tuple((ref.location_name or name).lower().encode() for ref, name in required if ref.location == "header"),
             operation.deprecated,
         )
-        node.methods.setdefault(operation.http.method, []).append(route)
+        node.methods.setdefault(operation.http.method, _Routes()).add(route)
 
 
 def _choose(routes: list[Route], request: Request) -> Route | None:
