@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from haneul.base.errors import AlreadyExists, Invalid, NotFound, PreconditionFailed
+from haneul.base.errors import AlreadyExists, Damaged, Invalid, NotFound, PreconditionFailed
 from haneul.base.limits import CODE_SWEEP_S, FUNCTION_TAGS_MAX
 from haneul.base.scope import Scope
 from haneul.engines.functions.records import Permission
@@ -235,6 +235,32 @@ async def test_the_same_archive_is_kept_once(world: World) -> None:
     await world.create("h", "other")
 
     assert len(await world.blobs.names("", 10)) == 2
+
+
+async def test_a_package_whose_archive_is_gone_fails_loudly_and_is_healed_by_the_next_upload(world: World) -> None:
+    function = await world.create()
+    packages = world.engine.packages
+    for id in await world.blobs.names("", 10):
+        await world.blobs.delete(id)
+    folder = await packages.path(function.code.sha256)
+    (folder / "app.py").unlink()
+    folder.rmdir()
+    packages._ready.clear()
+
+    with pytest.raises(Damaged):
+        await world.invoke()
+    await world.create("g")
+
+    assert (await world.invoke()).error == ""
+    assert len(await world.blobs.names("", 10)) == 1
+
+
+async def test_the_same_archive_uploaded_twice_at_once_is_kept_once(world: World) -> None:
+    await asyncio.gather(world.create("f"), world.create("g"), world.create("h"))
+
+    assert len(await world.blobs.names("", 10)) == 1
+    for name in "fgh":
+        assert (await world.invoke(name)).error == ""
 
 
 async def test_packages_that_nobody_refers_to_are_swept(world: World) -> None:

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from haneul.base import ids
 from haneul.base.env import Env
 from haneul.base.errors import Damaged, NotFound
@@ -83,17 +85,21 @@ class Packages:
         sha256 = blob.digests["sha256"]
         key = keys.pack(sha256)
         try:
-            if (known := await self._store.get(CODES, key)) is None:
+            known = await self._store.get(CODES, key)
+            replaced = known.blob if known is not None else ""
+            if known is None or not await self._is_sound(sha256):
                 unpacked = await self._unpack(sha256, blob.id)
-                fresh = StoredCode(blob.id, blob.size_bytes, unpacked.size_bytes, self._env.now_ms())
-            else:
-                await self.path(sha256)
-                fresh = known
+                known = StoredCode(blob.id, blob.size_bytes, unpacked.size_bytes, 0)
+            # Written anew even when it was there: its age keeps the sweep away from it.
+            fresh = msgspec.structs.replace(known, stored_ms=self._env.now_ms())
 
-            # The row is written anew even when it was there: its age keeps the sweep away from it.
             def keep(txn: Txn) -> StoredCode:
-                row = txn.get(CODES, key) or fresh
-                row = StoredCode(row.blob, row.size_bytes, row.unzipped_bytes, self._env.now_ms())
+                row = txn.get(CODES, key)
+                # Somebody else stored the same archive meanwhile: theirs it is, and ours goes.
+                if row is not None and fresh.blob == blob.id and row.blob not in (replaced, blob.id):
+                    row = msgspec.structs.replace(row, stored_ms=fresh.stored_ms)
+                else:
+                    row = fresh
                 txn.put(CODES, key, row)
                 return row
 
@@ -104,6 +110,14 @@ class Packages:
         if kept.blob != blob.id:
             await self._blobs.delete(blob.id)
         return Code(sha256, kept.size_bytes, kept.unzipped_bytes)
+
+    async def _is_sound(self, sha256: str) -> bool:
+        try:
+            await self.path(sha256)
+        except Damaged as damage:
+            self._log.warning("package_damaged", code=sha256, reason=damage.reason)
+            return False
+        return True
 
     async def path(self, sha256: str) -> Path:
         """The folder of an unpacked package; unpacks it when it is not there. Raises Damaged when it is gone for good."""
@@ -218,7 +232,10 @@ class Packages:
 
     async def _unpack(self, sha256: str, blob: str) -> Unpacked:
         archive = self._blobs.path(blob)
-        content = None if archive is not None else await self._blobs.read(blob)
+        try:
+            content = None if archive is not None else await self._blobs.read(blob)
+        except NotFound as error:
+            raise Damaged("code", sha256, "its archive is gone") from error
         temporary = self._folder / f"{_UNPACKING}{ids.hex_id(self._env, 8)}"
         folder = self._folder / sha256
         unpacked = await self._on_thread(lambda: _unpack_into(archive, content, temporary, folder))

@@ -90,7 +90,9 @@ def _plain(failure: Failure) -> AwsError | None:
 def _special(failure: Failure, call: Call) -> AwsError | None:
     fields = failure.fields
     if isinstance(failure, NotFound) and failure.noun == "function":
-        meant = parse_reference(call.scope, call.input.get("FunctionName") or call.input["Resource"])
+        meant = parse_reference(
+            call.scope, call.input.get("FunctionName") or call.input.get("Resource") or failure.name
+        )
         meant = meant._replace(qualifier=call.input.get("Qualifier") or meant.qualifier)
         return _user("ResourceNotFoundException", f"Function not found: {meant.arn}", 404)
     if isinstance(failure, PreconditionFailed):

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ async def list_versions_by_function(engines: Engines, call: Call) -> Output:
     meant = plain_reference(call)
     limit = min(call.input.get("MaxItems", _PAGE_DEFAULT), _PAGE_MAX)
     marker = _decode_marker(call.input.get("Marker", ""))
-    after = int(marker) if marker.isdigit() else -1
+    after = _number(marker) if marker else HEAD - 1
     found = await engines.functions.registry.list_versions(meant.scope, meant.name, after, limit + 1)
     output: Output = {"Versions": [summary(function, version_name(function)) for function in found[:limit]]}
     if len(found) > limit:
@@ -157,8 +158,10 @@ async def _list_every_version(engines: Engines, call: Call, after: str, limit: i
     """All versions of all functions, by name; the marker is the last name and number."""
     name, _, number = after.partition(":")
     found: list[Function] = []
-    if name:
-        found += await engines.functions.registry.list_versions(call.scope, name, int(number), limit + 1)
+    if after:
+        # The function may have been deleted since; the list then goes on behind where it was.
+        with contextlib.suppress(NotFound):
+            found += await engines.functions.registry.list_versions(call.scope, name, _number(number), limit + 1)
     while len(found) <= limit:
         heads = await engines.functions.registry.list_functions(call.scope, name, _PAGE_MAX)
         if not heads:
@@ -260,6 +263,12 @@ def _hexadecimal(shown: str) -> str:
 
 def _marker(text: str) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise AwsError("InvalidParameterValueException", "Invalid Marker", Type="User")
+    return int(text)
 
 
 def _decode_marker(marker: str) -> str:
