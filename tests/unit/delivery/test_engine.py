@@ -252,10 +252,29 @@ async def test_each_attempt_is_observed_with_scope_id_and_trace(world: World) ->
     await world.env.advance(5)
 
     first, second = world.observed.records
-    assert (first.scope, first.request_id, first.trace) == (HERE, "one", sent.trace)
+    assert (first.scope, first.request_id, first.trace.trace_id) == (HERE, "one", sent.trace.trace_id)
     assert first.what == Delivered("tests", "function:f", "retry", 1, "busy")
     assert second.what == Delivered("tests", "function:f", "done", 2, "")
     assert second.started_ms == first.started_ms + 1000
+
+
+async def test_each_attempt_is_a_hop_between_the_request_that_caused_it_and_the_target(world: World) -> None:
+    handed: list[Delivery] = []
+
+    async def target(row: Delivery) -> Verdict:
+        handed.append(row)
+        return Done() if len(handed) > 1 else Retry(1000, "busy")
+
+    world.answers["f"] = target
+    sent = world.row("one")
+    await world.send(sent)
+    await world.engine.start()
+    await world.env.advance(5)
+
+    spans = [record.trace for record in world.observed.records]
+    assert [span.parent_id for span in spans] == [sent.trace.span_id] * 2
+    assert len({sent.trace.span_id, *(span.span_id for span in spans)}) == 3
+    assert [row.trace for row in handed] == spans
 
 
 async def test_concurrency_is_bounded(world: World) -> None:

@@ -17,6 +17,7 @@ from haneul.base.limits import (
     SCAN_MAX_ROWS,
 )
 from haneul.base.log import Log
+from haneul.base.trace import child_of
 from haneul.storage.outbox import Delivery
 from haneul.storage.store import Store
 
@@ -100,9 +101,10 @@ class DeliveryEngine:
         task.add_done_callback(self._attempts.discard)
 
     async def _deliver(self, reader: Reader, key: bytes, row: Delivery) -> None:
-        """One attempt, from the row to its settlement."""
+        """One attempt, from the row to its settlement: a hop below the request that caused it; the target's is the next."""
         started, began = self._env.now(), self._env.monotonic()
-        verdict = self._bounded(row, await self._attempt(row))
+        trace = child_of(row.trace, self._env)
+        verdict = self._bounded(row, await self._attempt(msgspec.structs.replace(row, trace=trace)))
         took_us = int((self._env.monotonic() - began) * 1_000_000)
         instead = self._after(row, verdict) if isinstance(verdict, Retry) else None
         reader.settle(key, row, instead)
@@ -110,7 +112,7 @@ class DeliveryEngine:
         reason = "" if isinstance(verdict, Done) else verdict.reason
         target = f"{row.target.kind}:{row.target.name}"
         delivered = Delivered(row.source, target, outcome, row.attempt + 1, reason)
-        self._observer.finished(Finished(row.target.scope, row.id, row.trace, started * 1000, took_us, delivered))
+        self._observer.finished(Finished(row.target.scope, row.id, trace, started * 1000, took_us, delivered))
         write = {"done": self._log.debug, "retry": self._log.info, "dropped": self._log.error}[outcome]
         write("delivery " + outcome, id=row.id, target=target, attempt=row.attempt + 1, reason=reason)
 
