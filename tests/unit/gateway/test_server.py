@@ -808,7 +808,7 @@ async def flood(stage: Stage, client: Client, data: bytes, limit: int) -> int:
         sent += len(data)
         if transport.get_write_buffer_size():
             await stage.settle()
-            if transport.get_write_buffer_size() > len(data):
+            if transport.get_write_buffer_size() > len(data) or transport.is_closing():
                 break
     return sent - transport.get_write_buffer_size()
 
