@@ -82,10 +82,10 @@ async def test_a_holder_with_anything_on_it_is_not_deleted(identity: IdentityEng
         ("remove user from all groups", identity.members.leave(HERE, "bob", "g")),
         ("delete access keys", identity.keys.delete(HERE, "bob", key.id)),
     )
-    for todo, step in steps:
+    for must, step in steps:
         with pytest.raises(Conflict) as refused:
             await identity.users.delete(HERE, "bob")
-        assert refused.value.fields["todo"] == todo
+        assert refused.value.fields["must"] == must
         await step
 
     await identity.users.delete(HERE, "bob")

@@ -71,6 +71,9 @@ class Book:
     """Reads are plain look-ups. change() runs one at a time: it thinks on memory, commits, and then shows the result.
 
     Names are keys as given by the caller; where a name is unique whatever its case, the caller folds it.
+
+    key_accounts   which account each access key, lasting or temporary, belongs to; to be read only
+    version        rises with every change that generation() counts, of any account
     """
 
     def __init__(self, store: Store, env: Env) -> None:
@@ -80,7 +83,7 @@ class Book:
         self._tables: dict[tuple[str, str], Table[Any]] = {}
         self._generations: dict[str, int] = {}
         self._uses: dict[tuple[str, PolicyRef], dict[tuple[str, str, str], None]] = {}
-        self._key_accounts: dict[str, str] = {}
+        self.key_accounts: dict[str, str] = {}
         self.version = 0
 
     async def load(self) -> None:
@@ -105,10 +108,6 @@ class Book:
     def generation(self, account: str) -> int:
         """Rises with every change that could change a decision about a principal of the account."""
         return self._generations.get(account, 0)
-
-    def account_of_key(self, key_id: str) -> str | None:
-        """Which account an access key, lasting or temporary, belongs to."""
-        return self._key_accounts.get(key_id)
 
     def uses(self, account: str, policy: PolicyRef) -> list[tuple[str, str, str]]:
         """(space, key of the holder, "attached" or "boundary") of everything that the managed policy hangs on."""
@@ -188,11 +187,11 @@ class Book:
         if row is None:
             table.delete(name)
             if space in _CREDENTIALS:
-                self._key_accounts.pop(name, None)
+                self.key_accounts.pop(name, None)
         else:
             table.put(name, row)
             if space in _CREDENTIALS:
-                self._key_accounts[name] = account
+                self.key_accounts[name] = account
 
     def _index_uses(self, space: str, account: str, name: str, before: Any, now: Any) -> None:
         for ref, how in _references(before):

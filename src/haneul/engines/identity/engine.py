@@ -43,6 +43,7 @@ class IdentityEngine:
         self.keys = AccessKeys(book, env, provider, self.users)
         self.sessions = Sessions(book, env, log or SilentLog(), provider, self.roles)
         self.outside = OutsideProviders(book, env)
+        self._key_accounts = book.key_accounts
         self._credentials: dict[str, Credential] = {}
         self._credentials_version = 0
 
@@ -59,6 +60,8 @@ class IdentityEngine:
 
     def credential(self, key_id: str) -> Credential | None:
         """What to check a signature with; None for a key that is unknown, inactive or expired."""
+        if key_id not in self._key_accounts:
+            return None
         if self._credentials_version != self._book.version:
             self._credentials.clear()
             self._credentials_version = self._book.version
@@ -76,7 +79,7 @@ class IdentityEngine:
         return known
 
     def _look_up(self, key_id: str) -> Credential | None:
-        account = self._book.account_of_key(key_id)
+        account = self._key_accounts.get(key_id)
         if account is None:
             return None
         session = self._book.table(SESSIONS, account).get(key_id)
@@ -94,7 +97,7 @@ class IdentityEngine:
 
     def account_of_key(self, key_id: str) -> str | None:
         """The account that an access key belongs to, whatever its state."""
-        return self._book.account_of_key(key_id)
+        return self._key_accounts.get(key_id)
 
     async def root_credentials(self, scope: Scope) -> tuple[str, str]:
         """Access key and secret of the account's root: made at first, the same ones afterwards."""

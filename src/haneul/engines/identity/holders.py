@@ -120,11 +120,11 @@ class Holders:
         """Nothing else may refer to it: members of a group, the profile that a role is in."""
         noun = self._kind.noun
         if noun == "group" and any(holder.name in user.groups for user in self._book.table(USERS, scope.account)):
-            raise Conflict(noun, holder.name, "it has members", todo="remove users from group")
+            raise Conflict(noun, holder.name, "it has members", must="remove users from group")
         if noun == "role" and any(holder.name in box.roles for box in self._book.table(PROFILES, scope.account)):
-            raise Conflict(noun, holder.name, "it is in a profile", todo="remove roles from instance profile")
+            raise Conflict(noun, holder.name, "it is in a profile", must="remove roles from instance profile")
         if noun == "user" and any(key.user == holder.name for key in self._book.table(KEYS, scope.account)):
-            raise Conflict(noun, holder.name, "it has access keys", todo="delete access keys")
+            raise Conflict(noun, holder.name, "it has access keys", must="delete access keys")
 
     def inline(self, scope: Scope, name: str, policy: str) -> Document:
         """The holder's own policy of that name. Raises NotFound("inline policy of …", policy)."""
@@ -230,13 +230,13 @@ def without_tags(tags: Mapping[str, str], tag_keys: Sequence[str]) -> dict[str, 
 
 def _must_be_bare(noun: str, holder: Holder) -> None:
     if holder.attached:
-        raise Conflict(noun, holder.name, "policies are attached", todo="detach all policies")
+        raise Conflict(noun, holder.name, "policies are attached", must="detach all policies")
     if holder.inline:
-        raise Conflict(noun, holder.name, "it has policies of its own", todo="delete policies")
+        raise Conflict(noun, holder.name, "it has policies of its own", must="delete policies")
     if holder.groups:
-        raise Conflict(noun, holder.name, "it is in groups", todo="remove user from all groups")
+        raise Conflict(noun, holder.name, "it is in groups", must="remove user from all groups")
     if holder.login is not None:
-        raise Conflict(noun, holder.name, "it has a password", todo="delete login profile")
+        raise Conflict(noun, holder.name, "it has a password", must="delete login profile")
 
 
 def _too_many(noun: str, name: str, limit: int) -> LimitExceeded:

@@ -58,7 +58,7 @@ class Profiles:
 
         def work(draft: Draft) -> None:
             if self.get(scope, name).roles:
-                raise Conflict("profile", name, "a role is in it", todo="remove roles from instance profile")
+                raise Conflict("profile", name, "a role is in it", must="remove roles from instance profile")
             draft.delete(PROFILES, name.casefold())
 
         await self._book.change(scope.account, work)

@@ -68,7 +68,7 @@ _FAULTS: dict[tuple[type[Failure], str], Fault] = {
         for noun in ("user", "group", "role")
     },
     (LimitExceeded, "policy version"): Fault("LimitExceeded", 409, _VERSIONS_FULL),
-    (Conflict, ""): Fault("DeleteConflict", 409, "Cannot delete entity, must {todo} first."),
+    (Conflict, ""): Fault("DeleteConflict", 409, "Cannot delete entity, must {must} first."),
     (Conflict, "policy use"): Fault("DeleteConflict", 409, "Cannot delete a policy attached to entities."),
     (Conflict, "policy versions"): Fault("DeleteConflict", 409, _VERSIONS_LEFT),
     (Conflict, "default policy version"): Fault(
