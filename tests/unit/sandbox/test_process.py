@@ -17,7 +17,7 @@ from haneul.sandbox.process import ProcessSandbox, reason_of
 from .loop import write_app
 
 SOURCE = """
-import os, sys, tempfile, time
+import os, signal, sys, tempfile
 def handler(event, context):
     print("hello", event)
     return event
@@ -26,7 +26,7 @@ def hang(event, context):
     child = os.fork()
     if child:
         with open(event, "w") as f: f.write(str(child))
-    time.sleep(600)
+    signal.pause()
 def temp(event, context):
     path = tempfile.mkstemp()[1]
     return [path, os.environ["TMPDIR"]]
@@ -133,6 +133,10 @@ async def test_a_timeout_kills_the_whole_process_group(tmp_path: Path) -> None:
     await env.advance(3.1)
 
     assert (await running).kind == "timeout"
+    for _ in range(1_000):  # what is killed takes a moment to be gone
+        if not running_still(int(marker.read_text())):
+            break
+        await env.settle()
     assert not running_still(int(marker.read_text()))
     await rig.sandbox.close()
 

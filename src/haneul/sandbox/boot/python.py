@@ -37,6 +37,10 @@ _READY, _FAILED, _OK, _NO = b"R", b"F", b"O", b"N"
 _BUFFER_BYTES = 64 * 1024
 _LINE_BREAK = "\x1e"  # stands for a line break inside one log event; the supervisor turns it back
 _NO_BREAK_SPACE = "\u00a0"
+_FACTS = {
+    **{name: name.upper() for name in ("log_group_name", "log_stream_name", "function_name", "function_version")},
+    "memory_limit_in_mb": "FUNCTION_MEMORY_SIZE",
+}
 _late = __import__  # for what only a function that fails or logs needs
 
 
@@ -45,10 +49,7 @@ def serve(fd: int) -> NoReturn:
     status = 0
     try:
         runtime = load(Channel(fd))
-        if runtime is None:
-            status = 1
-        else:
-            run(runtime)
+        status = 1 if runtime is None else run(runtime)
     except SystemExit as leaving:
         status = _exit_status(leaving.code)
     except BaseException:
@@ -65,6 +66,7 @@ def load(channel: Channel) -> Runtime | None:
     init = json.loads(str(body, "utf-8"))
     _set_environment(init["environment"])
     runtime = Runtime(channel)
+    runtime.facts = _facts()
     _set_path(init)
     _set_logging(runtime)
     try:
@@ -80,8 +82,8 @@ def load(channel: Channel) -> Runtime | None:
     return runtime
 
 
-def run(runtime: Runtime) -> None:
-    """Answer events until the supervisor says to leave, or is gone. A later init frame only renews the environment."""
+def run(runtime: Runtime) -> int:
+    """Answer events until the supervisor says to leave, or is gone: status 0. A later init frame only renews the environment."""
     channel = runtime.channel
     own_pid = os.getpid()
     while True:
@@ -95,9 +97,10 @@ def run(runtime: Runtime) -> None:
             channel.shrink()
         elif kind == _INIT:
             _set_environment(json.loads(str(body, "utf-8"))["environment"])
+            runtime.facts = _facts()
             channel.send(_READY, b"")
         else:
-            return
+            return 0
 
 
 def leave(status: int) -> NoReturn:
@@ -177,11 +180,14 @@ class Runtime:
         self.channel = channel
         self.handler: Callable[[Any, Any], Any] | None = None
         self.request_id = ""
+        self.trace = ""
+        self.facts: dict[str, str | None] = {}  # os.environ takes a microsecond for each variable: too slow per event
         self.tenant_id: str | None = None
         self.json_logs = os.environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
         flavour = os.environ.get("AWS_EXECUTION_ENV", "").rpartition("python3.")[2]
         # The runtimes up to python3.11 answer in ASCII with escapes; the later ones in UTF-8.
         self._ascii = (int(flavour) if flavour.isdigit() else sys.version_info[1]) < 12
+        self._encoder = _Encoder(ascii_only=self._ascii)
         self._out = sys.stdout = sys.__stdout__ = _line_stream(1)  # type: ignore[misc]
         self._err = sys.stderr = sys.__stderr__ = _line_stream(2)  # type: ignore[misc]
 
@@ -195,14 +201,14 @@ class Runtime:
 
     def encode(self, value: Any, errors: str = "strict") -> bytes:
         """JSON as the Lambda runtime writes it. Raises TypeError, ValueError or RecursionError for what has none."""
-        encoder = _Encoder(ascii_only=self._ascii)
+        encoder = self._encoder
+        encoder.numbers.clear()
         text = encoder.encode(value)
         return (encoder.finish(text) if encoder.numbers else text).encode("utf-8", errors)
 
     def log(self, text: str) -> None:
         """One log event, which may be several lines long."""
-        if text.endswith("\n"):
-            text = text[:-1]
+        text = text[:-1] if text.endswith("\n") else text
         try:
             self._out.write(text.replace("\n", _LINE_BREAK) + "\n")
         except (OSError, ValueError):
@@ -273,14 +279,9 @@ class LambdaContext(_Record):
     )
 
     def __init__(self, runtime: Runtime, meta: dict[str, Any]) -> None:
-        environment = os.environ
         context = meta["context"]
+        self.__dict__.update(runtime.facts)
         self.aws_request_id = meta["request_id"]
-        self.log_group_name = environment.get("AWS_LAMBDA_LOG_GROUP_NAME")
-        self.log_stream_name = environment.get("AWS_LAMBDA_LOG_STREAM_NAME")
-        self.function_name = environment.get("AWS_LAMBDA_FUNCTION_NAME")
-        self.memory_limit_in_mb = environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
-        self.function_version = environment.get("AWS_LAMBDA_FUNCTION_VERSION")
         self.invoked_function_arn = context.get("invoked_function_arn")
         self.tenant_id = context.get("tenant_id")
         self.client_context = _client_context(_context_json(context, "client_context", "Client Context"))
@@ -330,7 +331,9 @@ def _answer(runtime: Runtime, body: memoryview) -> tuple[bytes, bytes]:
     head = int.from_bytes(body[:4], "big") + 4
     meta = json.loads(str(body[4:head], "utf-8"))
     request_id = runtime.request_id = meta["request_id"]
-    _set_trace(meta["trace_header"])
+    if runtime.trace != meta["trace_header"]:
+        runtime.trace = meta["trace_header"]
+        _set_trace(runtime.trace)
     try:
         context = LambdaContext(runtime, meta)
         runtime.tenant_id = context.tenant_id
@@ -346,13 +349,16 @@ def _answer(runtime: Runtime, body: memoryview) -> tuple[bytes, bytes]:
 
 def _decode(payload: memoryview) -> Any:
     try:
-        return json.loads(str(payload, "utf-8"), parse_constant=_refuse_constant)
+        return _read_json(str(payload, "utf-8"))
     except Exception as error:
         raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"Out of range float values are not JSON compliant: {name}")
+
+
+_read_json = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 def _marshal(runtime: Runtime, result: Any) -> bytes:
@@ -368,15 +374,12 @@ def _error_document(error: Exception, request_id: str) -> dict[str, Any]:
     if isinstance(error, Fault):
         kind, message, trace = error.kind, error.message, error.trace
     else:
-        kind, message, trace = type(error).__name__, _text_of(error), _trace_of(error)
+        kind, trace = type(error).__name__, _trace_of(error)
+        try:
+            message = str(error)
+        except Exception as second:
+            message = f"<unprintable {kind} object: {type(second).__name__}>"
     return {"errorMessage": message, "errorType": kind, "requestId": request_id, "stackTrace": trace}
-
-
-def _text_of(error: Exception) -> str:
-    try:
-        return str(error)
-    except Exception as second:
-        return f"<unprintable {type(error).__name__} object: {type(second).__name__}>"
 
 
 def _trace_of(error: Exception) -> list[str]:
@@ -389,12 +392,15 @@ def _trace_of(error: Exception) -> list[str]:
 
 
 def _set_trace(header: str) -> None:
-    if os.environ.get("_X_AMZN_TRACE_ID", "") == header:
-        return
     if header:
         os.environ["_X_AMZN_TRACE_ID"] = header
     else:
-        del os.environ["_X_AMZN_TRACE_ID"]
+        os.environ.pop("_X_AMZN_TRACE_ID", None)
+
+
+def _facts() -> dict[str, str | None]:
+    """The members of every context that the environment gives."""
+    return {name: os.environ.get(f"AWS_LAMBDA_{variable}") for name, variable in _FACTS.items()}
 
 
 def _context_json(context: dict[str, str], member: str, label: str) -> dict[str, Any] | None:
@@ -458,8 +464,7 @@ class _Shipped:
         spec.has_location = True
         return spec
 
-    def create_module(self, spec: ModuleSpec) -> None:
-        """Nothing special: an ordinary module object will do."""
+    def create_module(self, spec: ModuleSpec) -> None: ...
 
     def exec_module(self, module: ModuleType) -> None:
         exec(marshal.loads(binascii.a2b_base64(self._files[module.__name__][1])), module.__dict__)
@@ -578,13 +583,7 @@ def _json_record(logging: Any, record: Any) -> str:
 
 def _line_stream(fd: int) -> TextIOWrapper:
     """A text stream that hands each complete line to the log pipe at once."""
-    return TextIOWrapper(
-        open(fd, "wb", closefd=False),
-        encoding="utf-8",
-        errors="backslashreplace",
-        newline="\n",
-        line_buffering=True,
-    )
+    return TextIOWrapper(open(fd, "wb", closefd=False), "utf-8", "backslashreplace", "\n", line_buffering=True)
 
 
 def _exit_status(code: object) -> int:
