@@ -262,6 +262,11 @@ def test_a_pattern_matches_as_a_whole() -> None:
     assert satisfies("^a|b$", "a") and not satisfies("^a$", "a\n")
 
 
+def test_word_characters_are_ascii_as_in_java() -> None:
+    assert satisfies(r"[\w+=,.@-]+", "a_1") and not satisfies(r"[\w+=,.@-]+", "é") and not satisfies(r"\d+", "٣")
+    assert refusal(lambda: query("iam", "GetUser", "UserName=é"))[0] == "ValidationError"
+
+
 def test_the_tag_pattern_knows_letters_of_every_alphabet() -> None:
     pattern = r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$"
 

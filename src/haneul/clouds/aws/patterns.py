@@ -18,8 +18,10 @@ def compiled(pattern: str) -> re.Pattern[str] | None:
     text = pattern.replace(*_TAG_CLASSES)
     if _may_explode(text):
         return None
+    # Java's \w and \d are ASCII, unlike Python's; said inside the pattern, because msgspec compiles it once more.
+    group = "?a:" if text == pattern else "?:"
     try:
-        return re.compile(rf"(?:{text})\Z")
+        return re.compile(rf"({group}{text})\Z")
     except re.error:
         return None
 
