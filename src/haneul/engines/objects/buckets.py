@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from haneul.base.env import Env
 from haneul.base.errors import AlreadyExists, Conflict, LimitExceeded, NotFound
-from haneul.base.limits import BUCKETS_MAX, LIST_CHUNK_MAX_ROWS, SUBSCRIPTIONS_MAX
+from haneul.base.limits import BUCKETS_KNOWN_MAX, BUCKETS_MAX, LIST_CHUNK_MAX_ROWS, SUBSCRIPTIONS_MAX
 from haneul.base.scope import Scope
 from haneul.storage import keys
 from haneul.storage.store import Range, Store, Txn, within
@@ -37,15 +37,26 @@ class Buckets:
         self._bodies = bodies
         self._env = env
         self.version = 0
+        self._known: dict[str, Bucket] = {}
         store.on_change(BUCKETS, self._changed)
 
     def _changed(self) -> None:
         """What was concluded from any bucket's settings may no longer hold: version rises."""
         self.version += 1
+        self._known.clear()
 
     async def find(self, name: str) -> Bucket | None:
         """The bucket, whoever owns it: for those who decide who may see it."""
-        return await self._store.get(BUCKETS, bucket_key(name))
+        known = self._known.get(name)
+        if known is not None:
+            return known
+        version = self.version
+        found = await self._store.get(BUCKETS, bucket_key(name))
+        if found is not None and version == self.version:
+            if len(self._known) >= BUCKETS_KNOWN_MAX:
+                self._known.clear()
+            self._known[name] = found
+        return found
 
     async def create(self, scope: Scope, name: str, *, settings: dict[str, bytes]) -> Bucket:
         """A new bucket in the scope's region. Raises AlreadyExists (fields: owned, region), LimitExceeded."""
@@ -65,7 +76,7 @@ class Buckets:
 
     async def get(self, scope: Scope, name: str) -> Bucket:
         """Raises NotFound, Denied."""
-        return check_bucket(await self._store.get(BUCKETS, bucket_key(name)), scope, name)
+        return check_bucket(await self.find(name), scope, name)
 
     async def list(self, scope: Scope, *, prefix: str = "", after: str = "", limit: int) -> list[tuple[str, Owned]]:
         """The account's buckets of all regions in the order of their names, behind `after`."""

@@ -172,7 +172,7 @@ class ObjectsEngine:
 
     async def get(self, scope: Scope, bucket: str, key: str) -> Object:
         """What is known of an object. Raises NotFound("bucket" or "object"), Denied."""
-        check_bucket(await self._store.get(BUCKETS, bucket_key(bucket)), scope, bucket)
+        await self.buckets.get(scope, bucket)
         found = await self._store.get(OBJECTS, object_key(bucket, key))
         if found is None:
             raise NotFound("object", key, bucket=bucket)

@@ -37,7 +37,7 @@ STORAGE_CLASSES = (
     "GLACIER_IR",
 )
 _MEMBER_OF = {header: member for member, header in CONTENT.items()}
-_NOT_BUILT = ("SSECustomerAlgorithm", "ObjectLockMode", "ObjectLockLegalHoldStatus", "WriteOffsetBytes")
+_NOT_BUILT = frozenset(("SSECustomerAlgorithm", "ObjectLockMode", "ObjectLockLegalHoldStatus", "WriteOffsetBytes"))
 _BAD_TAG_HEADER = (
     "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name"
     " duplicates."
@@ -46,14 +46,37 @@ _BAD_TAG_HEADER = (
 
 def described(values: dict[str, Any]) -> Description:
     """What a request says about the object that it writes. Raises AwsError for what S3 refuses."""
-    for member in _NOT_BUILT:
-        if member in values:
+    headers: dict[str, str] = {}
+    extras: dict[str, str] = {}
+    for member, value in values.items():
+        if member in CONTENT:
+            if value:
+                headers[CONTENT[member]] = value
+        elif member in EXTRAS:
+            if value:
+                extras[EXTRAS[member]] = str(value)
+        elif member in _NOT_BUILT:
             raise NotBuilt("header", member)
-    headers = {header: values[member] for member, header in CONTENT.items() if values.get(member)}
     if "content-encoding" in headers:
         _without_transfer(headers)
     headers.setdefault("content-type", DEFAULT_TYPE)
-    metadata = values.get("Metadata") or {}
+    metadata = values.get("Metadata")
+    if metadata:
+        _check_metadata(metadata)
+    storage_class = values.get("StorageClass") or "STANDARD"
+    if storage_class not in STORAGE_CLASSES:
+        raise AwsError("InvalidStorageClass", "The storage class you specified is not valid", 400)
+    tagging = values.get("Tagging")
+    return Description(
+        headers=headers,
+        metadata=metadata or {},
+        storage_class=storage_class,
+        tags=header_tags(tagging) if tagging else {},
+        extras=extras,
+    )
+
+
+def _check_metadata(metadata: dict[str, str]) -> None:
     size = sum(len(name.encode()) + len(text.encode()) for name, text in metadata.items())
     if size > OBJECT_METADATA_MAX_BYTES:
         raise AwsError(
@@ -63,18 +86,6 @@ def described(values: dict[str, Any]) -> Description:
             Size=str(size),
             MaxSizeAllowed=str(OBJECT_METADATA_MAX_BYTES),
         )
-    storage_class = values.get("StorageClass") or "STANDARD"
-    if storage_class not in STORAGE_CLASSES:
-        raise AwsError("InvalidStorageClass", "The storage class you specified is not valid", 400)
-    tagging = values.get("Tagging")
-    extras = {name: str(values[member]) for member, name in EXTRAS.items() if values.get(member)}
-    return Description(
-        headers=headers,
-        metadata=metadata,
-        storage_class=storage_class,
-        tags=header_tags(tagging) if tagging else {},
-        extras=extras,
-    )
 
 
 def header_tags(header: str) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Checksums on the wire: which one a request carries (header, trailer or none), and how one is sent back."""
 
-import base64
 import binascii
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +17,7 @@ MEMBERS = {
     "ChecksumSHA1": "sha1",
     "ChecksumSHA256": "sha256",
 }
-NOT_BUILT = ("ChecksumSHA512", "ChecksumMD5", "ChecksumXXHASH64", "ChecksumXXHASH3", "ChecksumXXHASH128")
+NOT_BUILT = frozenset(("ChecksumSHA512", "ChecksumMD5", "ChecksumXXHASH64", "ChecksumXXHASH3", "ChecksumXXHASH128"))
 MEMBER_OF = {algorithm: member for member, algorithm in MEMBERS.items()}
 SIZES = {"md5": 16, "crc32": 4, "crc32c": 4, "crc64nvme": 8, "sha1": 20, "sha256": 32}
 CAN_COVER_WHOLE = ("crc32", "crc32c", "crc64nvme")
@@ -41,24 +40,25 @@ def claimed(call: Call) -> tuple[str | None, Claims]:
     """
     values = call.input
     known: dict[str, str] = {}
-    content_md5 = values.get("ContentMD5")
-    if content_md5 is not None:
-        known["md5"] = _hexadecimal(content_md5, "md5", _invalid_md5)
-    given = [member for member in MEMBERS if member in values]
-    if len(given) > 1:
-        raise invalid_request("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
-    for member in NOT_BUILT:
-        if member in values:
+    given: str | None = None
+    for member in values:
+        if member == "ContentMD5":
+            known["md5"] = _hexadecimal(values[member], "md5", _invalid_md5)
+        elif member in MEMBERS:
+            if given is not None:
+                raise invalid_request(
+                    "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
+                )
+            given = MEMBERS[member]
+            known[given] = header_digest(given, values[member])
+        elif member in NOT_BUILT:
             raise NotBuilt("checksum algorithm", member.removeprefix("Checksum"))
-    named = values.get("ChecksumAlgorithm")
-    if given:
-        algorithm = MEMBERS[given[0]]
-        known[algorithm] = header_digest(algorithm, values[given[0]])
-        return algorithm, lambda: known
+    if given is not None:
+        return given, lambda: known
     trailer = _announced(call)
     if trailer is not None:
         return trailer, lambda: {**known, trailer: _in_trailer(call, trailer)}
-    if named is not None:
+    if "ChecksumAlgorithm" in values:
         raise invalid_request(
             "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers"
             " were found."
@@ -74,7 +74,7 @@ def header_digest(algorithm: str, text: str) -> str:
 def encoded(digest: str) -> str:
     """As the API spells it: base64, and the number of parts behind it for one of parts."""
     raw, dash, count = digest.partition("-")
-    return base64.b64encode(bytes.fromhex(raw)).decode() + dash + count
+    return binascii.b2a_base64(bytes.fromhex(raw), newline=False).decode() + dash + count
 
 
 def members_of(digests: Mapping[str, str]) -> dict[str, str]:
@@ -124,8 +124,8 @@ def _in_trailer(call: Call, algorithm: str) -> str:
 
 def _hexadecimal(text: str, algorithm: str, refusal: Callable[[], AwsError]) -> str:
     try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
+        raw = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError as error:
         raise refusal() from error
     if len(raw) != SIZES[algorithm]:
         raise refusal()

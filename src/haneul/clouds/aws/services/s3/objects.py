@@ -211,11 +211,11 @@ def _answer(call: Call, found: Object, start: int, end: int, whole: bool) -> Out
         output.update(checksums(found))
     if "PartNumber" in values and found.parts:
         output["PartsCount"] = found.parts
-    for name, member in RESPONSE.items():
-        if name in values:
+    for name in values:
+        if name in RESPONSE:
             if call.principal.kind == "anonymous":
                 raise invalid_request("Request specific response headers cannot be used for anonymous GET requests.")
-            output[member] = values[name]
+            output[RESPONSE[name]] = values[name]
     return output
 
 
