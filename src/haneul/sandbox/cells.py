@@ -19,7 +19,7 @@ from haneul.base.limits import (
 
 from . import syscalls, wire
 from .cgroups import Cgroups
-from .pool import Cell, Kind, Pool, PoolKey, Zygote
+from .pool import Cell, Clock, Kind, Pool, PoolKey, Zygote
 from .slots import Slot, Slots, scratch
 from .templates import Template, Templates, line
 from .trees import Trees, resize_tmp, tmp_options
@@ -46,7 +46,8 @@ class Watcher(Protocol):
 class Cells:
     """The table of sandboxes and zygotes."""
 
-    def __init__(self, settings: dict[str, Any], cgroups: Cgroups, listen: Listen, send: Send) -> None:
+    def __init__(self, settings: dict[str, Any], cgroups: Cgroups, listen: Listen, send: Send, clock: Clock) -> None:
+        self._clock = clock
         self._settings = settings
         self._cgroups = cgroups
         self._listen = listen
@@ -74,7 +75,7 @@ class Cells:
         self._pools: dict[PoolKey, Pool] = {}
         self.unfinished = True
         self.watch: Watcher | None = None
-        self.templates = Templates(self.ended, send, listen)
+        self.templates = Templates(self.ended, send, listen, clock)
 
     def warm(self, wanted: dict[str, Any] | None) -> None:
         """Get ready for the function that is likely to come first."""
@@ -355,7 +356,7 @@ class Cells:
             if len(self.zygotes) >= SANDBOX_ZYGOTES_MAX:
                 self._retire(next(iter(self.zygotes.values())))
             plan = {**self._plan, "preimport": self._settings["preimport"][kind.flavour]}
-            zygote = self.zygotes[kind] = Zygote(kind, plan, self._settings["library"])
+            zygote = self.zygotes[kind] = Zygote(kind, plan, self._settings["library"], self._clock)
             known = zygote
             self._listen(zygote.channel, lambda: self._from_zygote(known))
         else:
@@ -419,7 +420,7 @@ class Cells:
         if pool is None:
             if len(self._pools) >= SANDBOX_POOLS_MAX:
                 self._drop_pool(next(iter(self._pools.values())))
-            pool = self._pools[key] = Pool(key, self._settings["pool_size"])
+            pool = self._pools[key] = Pool(key, self._settings["pool_size"], self._clock)
         else:
             self._pools[key] = self._pools.pop(key)
         return pool

@@ -175,8 +175,8 @@ class Daemon:
                     self._keep_pids()
                 syscalls.unshare(syscalls.CLONE_NEWNS)
                 syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
-                self._cells = Cells(settings, groups, self._listen, self._api.send)
-                self._watch = self._cells.watch = Watch()
+                self._cells = Cells(settings, groups, self._listen, self._api.send, time.monotonic)
+                self._watch = self._cells.watch = Watch(time.monotonic)
             except OSError as failure:
                 error = str(failure)
         answer = {"op": "opened", "error": error, "cgroups": kind, "snapshots": not error and kind != "none"}

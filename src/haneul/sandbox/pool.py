@@ -4,8 +4,8 @@ import contextlib
 import os
 import signal
 import socket
-import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,6 +15,10 @@ from . import wire
 from .slots import Slot
 
 _PROGRAM = "import sys; sys.path.append(sys.argv[1]); from haneul.sandbox import zygote; sys.exit(zygote.main())"
+
+
+Clock = Callable[[], float]
+"""Seconds from some fixed point; sandboxd's own, which daemon.py hands in."""
 
 
 class Kind(NamedTuple):
@@ -88,7 +92,7 @@ class Cell:
 class Zygote:
     """A zygote process, and what was asked of it."""
 
-    def __init__(self, kind: Kind, plan: dict[str, Any], library: str) -> None:
+    def __init__(self, kind: Kind, plan: dict[str, Any], library: str, clock: Clock) -> None:
         # A parent outside of one's own pid namespace has the number 0.
         parent = 0 if plan["rootless"] else os.getpid()
         self.kind = kind
@@ -97,7 +101,8 @@ class Zygote:
         self.ready = False
         self.forks = 0
         self.retired = False
-        self._born = time.monotonic()
+        self._clock = clock
+        self._born = clock()
         ours, theirs = wire.pair()
         with theirs:
             self.pid = os.posix_spawn(
@@ -118,7 +123,7 @@ class Zygote:
     @property
     def worn(self) -> bool:
         """Whether it is time for another: all forks of one share the layout of its memory."""
-        return self.forks >= SANDBOX_ZYGOTE_FORKS_MAX or time.monotonic() - self._born > SANDBOX_ZYGOTE_AGE_MAX_S
+        return self.forks >= SANDBOX_ZYGOTE_FORKS_MAX or self._clock() - self._born > SANDBOX_ZYGOTE_AGE_MAX_S
 
     def spawn(self, cell: Cell, request: dict[str, Any], given: list[tuple[str, int]]) -> None:
         """Ask for a fork; the descriptors are the zygote's from here on."""
@@ -141,12 +146,13 @@ class Zygote:
 class Pool:
     """Ready sandboxes of one key, oldest first."""
 
-    def __init__(self, key: PoolKey, size: int) -> None:
+    def __init__(self, key: PoolKey, size: int, clock: Clock) -> None:
         self.key = key
         self.size = size
         self.coming: set[str] = set()
         self._ready: deque[Cell] = deque()
-        self._used = time.monotonic()
+        self._clock = clock
+        self._used = clock()
 
     def __len__(self) -> int:
         return len(self._ready)
@@ -159,7 +165,7 @@ class Pool:
     @property
     def idle(self) -> bool:
         """Whether nobody has asked for a long time."""
-        return time.monotonic() - self._used > SANDBOX_POOL_IDLE_S
+        return self._clock() - self._used > SANDBOX_POOL_IDLE_S
 
     def add(self, cell: Cell) -> None:
         """A sandbox is ready."""
@@ -168,7 +174,7 @@ class Pool:
 
     def take(self) -> Cell | None:
         """The oldest ready sandbox."""
-        self._used = time.monotonic()
+        self._used = self._clock()
         return self._ready.popleft() if self._ready else None
 
     def discard(self, cell: Cell) -> None:

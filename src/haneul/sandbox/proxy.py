@@ -130,7 +130,7 @@ class _Side(asyncio.Protocol):
             other._transport.resume_reading()
 
     def pause(self) -> None:
-        """Take nothing more for now."""
+        """Take nothing more until the other side has caught up."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 

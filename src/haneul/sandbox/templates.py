@@ -2,7 +2,6 @@
 
 import os
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from haneul.base.limits import SANDBOX_SPARE_IDLE_S, SANDBOX_TEMPLATES_MAX
 
 from . import syscalls, wire
-from .pool import Cell
+from .pool import Cell, Clock
 from .trees import tmp_options
 
 _ATTRIBUTES = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
@@ -19,7 +18,7 @@ _ATTRIBUTES = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
 @dataclass(eq=False, slots=True)
 class Template:
     """A sandbox that is forked instead of asked. name is "" until it is sealed. spare: a fork that waits for its use,
-    wanted_at: when (time.monotonic) the last fork was asked for."""
+    wanted_at: when the last fork was asked for."""
 
     cell: Cell
     sender: wire.Sender
@@ -41,7 +40,9 @@ class Templates:
         ended: Callable[[Cell, int], None],
         answer: Callable[..., None],
         listen: Callable[[Any, Any], None],
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._ended = ended
         self._answer = answer
         self._listen = listen
@@ -74,7 +75,7 @@ class Templates:
 
     def take_spare(self, template: Template, tmp_mb: int) -> Cell | None:
         """The fork that waits, if it is one that suits; a next one is made when there is time."""
-        template.wanted_at = time.monotonic()
+        template.wanted_at = self._clock()
         spare = template.spare
         if spare is None or spare.tmp_mb != tmp_mb or spare.state != "ready":
             return None
@@ -83,7 +84,7 @@ class Templates:
 
     def short(self) -> Template | None:
         """A template that is in use and has no spare."""
-        since = time.monotonic() - SANDBOX_SPARE_IDLE_S
+        since = self._clock() - SANDBOX_SPARE_IDLE_S
         for template in self._by_name.values():
             if template.spare is None and template.wanted_at > since:
                 return template

@@ -10,11 +10,10 @@ register for that waits 6 to 27 ms for an RCU grace period (measured on 6.18): t
 
 import contextlib
 import os
-import time
 
 from haneul.base.limits import MIB, SANDBOX_WATCH_S
 
-from .pool import Cell
+from .pool import Cell, Clock
 
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 _TREE_MAX = 1_100
@@ -24,7 +23,8 @@ _PAUSE_IDLE_S = 30.0
 class Watch:
     """The sandboxes whose memory is looked at, and when."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._watched: dict[str, tuple[Cell, int]] = {}
         self._new: dict[str, Cell] = {}
         self._next = 0.0
@@ -34,7 +34,7 @@ class Watch:
         """Seconds until `look` should be called again, at most."""
         if not self._watched and not self._new:
             return _PAUSE_IDLE_S
-        return max(0.0, self._next - time.monotonic())
+        return max(0.0, self._next - self._clock())
 
     def add(self, cell: Cell) -> None:
         """Its memory_mb is to be kept from now on. Nothing is done yet: it is being waited for."""
@@ -49,7 +49,7 @@ class Watch:
 
     def look(self) -> None:
         """See who uses too much, if it is time."""
-        now = time.monotonic()
+        now = self._clock()
         if now < self._next:
             return
         for serial, cell in self._new.items():
@@ -62,7 +62,7 @@ class Watch:
             if _uses_too_much(cell, usage) and cell.state == "given":
                 cell.out_of_memory = True
                 cell.kill()
-        spent = time.monotonic() - now
+        spent = self._clock() - now
         self._next = now + max(SANDBOX_WATCH_S, 20 * spent)  # never more than a twentieth of a core
 
 
