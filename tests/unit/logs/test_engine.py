@@ -343,3 +343,24 @@ async def test_reset_forgets_one_account_or_all(logs: LogsEngine, env: ManualEnv
 
     with pytest.raises(NotFound):
         await everything(logs)
+
+
+async def test_the_last_lines_of_a_flood_are_found_in_order(logs: LogsEngine) -> None:
+    streams = [f"s{number}" for number in range(8)]
+    await group_with(logs, *streams)
+    flood = [(5_000 + number // 40, f"{number:04}") for number in range(4_000)]
+    for offset, stream in enumerate(streams):
+        await put(logs, stream, *flood[offset::8])
+
+    answer = await logs.last(SCOPE, "g", limit=50)
+    pages: list[str] = []
+    window, more = Window(), True
+    while more:
+        page = await logs.search(SCOPE, "g", window=window, streams=anything, accepts=anything, backward=True, limit=70)
+        pages += texts(page.events)
+        window, more = Window(before=page.scanned), page.more
+
+    times = dict((text, time_ms) for time_ms, text in flood)
+    assert {event["time_ms"] for event in answer["events"]} == {times["3999"], times["3959"]}
+    assert len(pages) == len(set(pages)) == 4_000
+    assert [times[text] for text in pages] == sorted(times.values(), reverse=True)

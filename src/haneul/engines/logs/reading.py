@@ -14,6 +14,7 @@ from .records import CHUNK_SPAN_MS, CHUNKS, MARKS, Chunk, Event, Position, chunk
 
 BEGINNING = Position(0, 0, 0)
 END = Position(2**62, 0, 0)
+_PRUNE_ABOVE = 256  # events: below this sorting what waits costs more than keeping it
 _LATE_MS = 60_000  # how much later than it happened a line may arrive and still be seen by those who follow
 
 Accepts = Callable[[str], bool]
@@ -148,9 +149,10 @@ async def search_backward(
     accepts: Accepts = _everything,
 ) -> Page:
     """The last events of the window that are wanted, the latest first; within the same bounds."""
-    found = _Finding(limit, max_bytes, accepts)
+    found = _Finding(limit, max_bytes, _everything)
     pending: list[Event] = []
     scanned = window.before
+    earliest_ms = 0  # what is older has no place on this page: enough that is newer has been found
 
     def settle(floor_ms: int) -> bool:
         """Take what no further chunk can come behind. Whether there is room for more."""
@@ -171,8 +173,13 @@ async def search_backward(
         if chunks >= LOG_SEARCH_MAX_CHUNKS and not pending and floor < window.before:
             return Page(found.events, min(scanned, floor), True)
         chunks += 1
-        if streams(chunk.stream):
-            pending += _events_of(chunk, window)
+        if chunk.times_ms[-1] < earliest_ms or not streams(chunk.stream):
+            continue
+        pending += (each for each in _events_of(chunk, window) if each.time_ms >= earliest_ms and accepts(each.text))
+        if len(pending) > 2 * limit + _PRUNE_ABOVE:
+            pending.sort(key=_place)
+            del pending[: -limit - 1]
+            earliest_ms = pending[0].time_ms
     return Page(found.events, scanned, True) if not settle(0) else Page(found.events, scanned, False)
 
 

@@ -6,7 +6,7 @@ from haneul.base.scope import Scope
 from haneul.storage import keys
 from haneul.storage.store import Schema, Space
 
-CHUNK_SPAN_MS = 10_000
+CHUNK_SPAN_MS = 1_000
 """All events of a chunk lie in one span of this length, counted from the epoch: how far a reader must look back."""
 
 
