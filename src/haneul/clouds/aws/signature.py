@@ -90,7 +90,7 @@ class Verifier:
     def __init__(self, credentials: Credentials, env: Env) -> None:
         self._credentials = credentials
         self._env = env
-        self._keys: dict[tuple[str, str, str, str], bytes] = {}
+        self._keys: dict[tuple[str, str, str, str], tuple[bytes, bytes]] = {}
 
     def verify(
         self, request: Request, auth: Auth, *, names: tuple[str, ...], region: str, body: bytes | None
@@ -115,9 +115,8 @@ class Verifier:
             raise Refusal("unsigned_headers", "host")
         payload = _payload_hash(request, auth, names, body)
         canonical = canonical_request(request, auth, signed, payload, is_s3="s3" in names)
-        scope = f"{auth.date}/{auth.region}/{auth.service}/aws4_request".encode()
+        key, scope = self._signing_key(credential.secret, auth)
         text = b"%b\n%b\n%b\n%b" % (ALGORITHM, moment.encode(), scope, hashlib.sha256(canonical).hexdigest().encode())
-        key = self._signing_key(credential.secret, auth)
         expected = hmac.digest(key, text, "sha256").hex().encode()
         if not hmac.compare_digest(expected, auth.signature):
             raise Refusal(
@@ -140,10 +139,11 @@ class Verifier:
         credential = self._credentials.credential(auth.access_key)
         if credential is None:
             raise Refusal("unknown_key", access_key=auth.access_key)
-        sent = (auth.query or {}).get("X-Amz-Security-Token") or (
-            request.header(b"x-amz-security-token") or b""
-        ).decode("latin-1")
-        if not hmac.compare_digest(sent.encode(), credential.session_token.encode()):
+        header = request.header(b"x-amz-security-token")
+        sent = header.decode("latin-1") if header is not None else (auth.query or {}).get("X-Amz-Security-Token", "")
+        if (sent or credential.session_token) and not hmac.compare_digest(
+            sent.encode(), credential.session_token.encode()
+        ):
             raise Refusal("bad_token", access_key=auth.access_key, token=sent)
         if credential.expires_ms is not None and credential.expires_ms <= self._env.now_ms():
             raise Refusal("expired_token", token=sent)
@@ -186,15 +186,17 @@ class Verifier:
         if now > signed + lasts:
             raise Refusal("url_expired", lasts_s=lasts, signed_s=signed, now_s=now)
 
-    def _signing_key(self, secret: str, auth: Auth) -> bytes:
-        index = (auth.access_key + secret, auth.date, auth.region, auth.service)
-        key = self._keys.get(index)
-        if key is None:
-            key = signing_key(secret, auth.date, auth.region, auth.service)
+    def _signing_key(self, secret: str, auth: Auth) -> tuple[bytes, bytes]:
+        """The key for a day, region and service, and the scope that names them."""
+        index = (secret, auth.date, auth.region, auth.service)
+        known = self._keys.get(index)
+        if known is None:
+            scope = f"{auth.date}/{auth.region}/{auth.service}/aws4_request".encode()
+            known = signing_key(secret, auth.date, auth.region, auth.service), scope
             if len(self._keys) >= limits.SIGNING_KEYS_MAX:
                 self._keys.clear()
-            self._keys[index] = key
-        return key
+            self._keys[index] = known
+        return known
 
     def _verify_v2(self, request: Request, auth: Auth) -> Principal:
         """A presigned URL of version 2: HMAC-SHA1 over method, expiry and resource."""
