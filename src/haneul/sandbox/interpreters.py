@@ -145,12 +145,12 @@ def _folders(path: str, home: Path) -> Iterable[Path]:
 
 
 def _candidates(folders: Iterable[Path]) -> Iterable[tuple[int, str]]:
-    for folder in folders:
+    for folder in dict.fromkeys(map(os.path.realpath, folders)):
         try:
             names = os.listdir(folder)  # noqa: PTH208 - names are all we look at
         except OSError:
             continue
         for name in names:
-            match = _PYTHON.fullmatch(name)
-            if match and int(match[1]) >= OLDEST and os.access(folder / name, os.X_OK):
-                yield int(match[1]), os.path.realpath(folder / name)
+            match = name.startswith("python3.") and _PYTHON.fullmatch(name)
+            if match and int(match[1]) >= OLDEST and os.access(f"{folder}/{name}", os.X_OK):
+                yield int(match[1]), os.path.realpath(f"{folder}/{name}")

@@ -360,7 +360,7 @@ async def test_the_last_lines_of_a_flood_are_found_in_order(logs: LogsEngine) ->
         pages += texts(page.events)
         window, more = Window(before=page.scanned), page.more
 
-    times = dict((text, time_ms) for time_ms, text in flood)
+    times = {text: time_ms for time_ms, text in flood}
     assert {event["time_ms"] for event in answer["events"]} == {times["3999"], times["3959"]}
     assert len(pages) == len(set(pages)) == 4_000
     assert [times[text] for text in pages] == sorted(times.values(), reverse=True)
