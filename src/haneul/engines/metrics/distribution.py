@@ -1,6 +1,8 @@
 """Distributions that can be added up: counts in bands of ten percent, so that percentiles are right to within five."""
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 
 from .records import Minute
 
@@ -12,6 +14,11 @@ ZERO = -1_000_000
 def of(value: float) -> Minute:
     """The distribution of one value."""
     return Minute(1, value, value, value, {band(value): 1})
+
+
+def of_all(values: Sequence[float]) -> Minute:
+    """The distribution of some values, at least one."""
+    return Minute(len(values), math.fsum(values), min(values), max(values), dict(Counter(map(band, values))))
 
 
 def band(value: float) -> int:

@@ -1,5 +1,6 @@
 """MetricsEngine: how often, how long, how many failed: per minute, for each function, operation and delivery."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import reduce
 
@@ -34,7 +35,7 @@ class MetricsEngine:
     def __init__(self, store: Store, env: Env, log: Log) -> None:
         self._store = store
         self._batch: Batch[Finished] = Batch(env, log, "metrics", self._write)
-        self._series: set[bytes] = set()
+        self._series: set[tuple[Scope, str, str, str]] = set()
 
     async def start(self) -> None:
         return None
@@ -83,14 +84,16 @@ class MetricsEngine:
             pass
 
     async def _write(self, records: list[Finished]) -> None:
-        sums: dict[bytes, Minute] = {}
+        values: dict[tuple[Scope, str, str, str, int], list[float]] = defaultdict(list)
         for record in records:
-            number = int(record.started_ms) // 60_000
+            minute = int(record.started_ms) // 60_000
             for source, name, resource, value in values_of(record):
-                key = self._key(record.scope, source, name, resource, number)
-                now = distribution.of(value)
-                before = sums.get(key)
-                sums[key] = now if before is None else distribution.add(before, now)
+                values[record.scope, source, name, resource, minute].append(value)
+        sums: dict[bytes, Minute] = {}
+        for (scope, source, name, resource, minute), each in values.items():
+            key = self._key(scope, source, name, resource, minute)
+            now = distribution.of_all(each)
+            sums[key] = distribution.add(sums[key], now) if key in sums else now
 
         def work(txn: Txn) -> None:
             for key, now in sums.items():
@@ -100,7 +103,7 @@ class MetricsEngine:
         await self._store.transact(work, keys=[(MINUTES, key) for key in sums])
 
     def _key(self, scope: Scope, source: str, name: str, resource: str, minute: int) -> bytes:
-        series = keys.pack(scope.account, scope.region, source, name, resource)
+        series = (scope, source, name, resource)
         if series not in self._series:
             if len(self._series) >= METRIC_SERIES_MAX:
                 return minute_key(scope, source, name, REST, minute)
