@@ -1,6 +1,7 @@
 """Bodies: small ones as rows of the store, larger ones as blobs, and how they come, are read and go."""
 
 import asyncio
+import contextlib
 from collections import Counter, deque
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -185,8 +186,9 @@ class Bodies:
         await self._delete(ids)
 
     async def _delete(self, ids: Sequence[str]) -> None:
-        for id in ids:
-            await self._blobs.delete(id)
+        with contextlib.suppress(Unavailable):  # closed, or the disk refuses: the sweep of the next start removes them
+            for id in ids:
+                await self._blobs.delete(id)
 
     async def layout(self, id: str) -> Layout:
         """The parts of a body of that kind. Raises NotFound when its object has just been replaced."""

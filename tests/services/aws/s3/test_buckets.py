@@ -143,3 +143,15 @@ def test_what_is_not_offered_says_so(s3: Any, bucket: str) -> None:
 
     assert (error.code, error.status) == ("NotImplemented", 501)
     assert "PutBucketCors" in error.message
+
+
+@pytest.mark.parametrize(
+    "host", ["{}.localhost", "{}.s3.localhost", "{}.s3.us-east-1.amazonaws.com", "{}.s3.amazonaws.com"]
+)
+def test_a_bucket_can_be_named_by_the_host(s3: Any, bucket: str, raw: Any, host: str) -> None:
+    headers = {"Host": host.format(bucket)}
+
+    assert raw("PUT", "/a/b.txt", b"by host", headers).status == 200
+    assert raw("GET", "/a/b.txt", headers=headers).body == b"by host"
+    assert b"<Key>a/b.txt</Key>" in raw("GET", "/?list-type=2", headers=headers).body
+    assert s3.get_object(Bucket=bucket, Key="a/b.txt")["Body"].read() == b"by host"
