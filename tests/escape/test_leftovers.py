@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,19 @@ from tests.sandboxes import Rig, open_rig
 
 ECHO = "def handler(event, context):\n    return event\n"
 GROUPS = Path("/sys/fs/cgroup")
+
+
+_KILLED = """
+import asyncio, pathlib
+from tests.escape.test_leftovers import _sandboxd
+from tests.sandboxes import open_rig
+async def main():
+    rig = await open_rig({tier!r}, pathlib.Path({directory!r}), pool_size=2)
+    await rig.start("", code_dir=pathlib.Path({code!r}))
+    print(*_sandboxd(), flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
 
 
 def _groups() -> set[str]:
@@ -90,6 +104,24 @@ async def test_a_killed_sandboxd_takes_its_sandboxes_with_it_and_is_started_agai
 
     assert outcome.kind == "crash" and answered.payload == b"1"
     assert not [pid for pid in inside if _runs(pid)]
+    assert not [path for path in _groups() if f"haneul-{daemon}" in path]
+
+
+async def test_a_killed_api_process_takes_everything_with_it(rig: Rig) -> None:
+    await rig.sandbox.close()
+    program = _KILLED.format(tier=rig.tier, directory=os.fspath(rig.directory), code=os.fspath(rig.code(ECHO)))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.getcwd()}
+    )
+    assert process.stdout is not None
+    daemon = int(await process.stdout.readline())
+    inside = _below(daemon)
+
+    process.kill()
+    await process.wait()
+    await _until_gone([daemon, *inside])
+
+    assert len(inside) >= 3 and not [pid for pid in [daemon, *inside] if _runs(pid)]
     assert not [path for path in _groups() if f"haneul-{daemon}" in path]
 
 
