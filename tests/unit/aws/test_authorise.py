@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 
 from haneul.base import limits
 from haneul.base.config import Config
@@ -313,6 +314,12 @@ async def test_handing_a_role_to_a_function_takes_pass_role(secure: World) -> No
     assert (error.code, error.status) == ("AccessDeniedException", 403)
     condition = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
     await secure.identity.users.put_inline(HERE, "bob", "q", policy(allow("iam:PassRole", arn, Condition=condition)))
+    trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    await secure.identity.roles.create(HERE, "r", trust=policy(trust, kind="trust"))
+    untrusted = await secure.refused(bob, "lambda:CreateFunction", function, Role=arn)
+    assert untrusted.message == "The role defined for the function cannot be assumed by Lambda."
+    trusting = policy({**trust, "Principal": {"Service": "lambda.amazonaws.com"}}, kind="trust")
+    await secure.identity.roles.change(HERE, "r", lambda role: replace(role, trust=trusting))
     assert await secure.ask(bob, "lambda:CreateFunction", function, Role=arn)
     foreign = "arn:aws:iam::222222222222:role/r"
     await secure.refused(Principal(HERE.account, "root"), "lambda:CreateFunction", function, Role=foreign)

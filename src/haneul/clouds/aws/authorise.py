@@ -76,6 +76,7 @@ _PASSES: Mapping[str, _Passed] = {
 _FREE = frozenset({"sts:GetCallerIdentity", "sts:GetSessionToken"})
 # A policy that locks everyone out can still be taken away by the owner's root: S3 user guide, "Bucket policies".
 _UNLOCKS = frozenset({"s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"})
+_UNTRUSTED = "The role defined for the function cannot be assumed by Lambda."
 _NO_CODE = ("AccessDeniedException", 400)
 _CODES: Mapping[str, tuple[str, int]] = {
     **dict.fromkeys(
@@ -202,9 +203,21 @@ class Authoriser:
         rules = self._identity.rules(call.principal) if call.principal.account else Rules()
         decision = decide(Question(self._caller(call.principal), "iam:passrole", arn, owner, context), rules)
         if not decision.allowed:
+            # Worded about iam:PassRole, but in the codes of the service that was called.
             self._denied(
                 call.principal, "iam:PassRole", arn, decision, call_action=f"{passed.service.partition('.')[0]}:"
             )
+        if self._secure and passed.service == "lambda.amazonaws.com" and not await self._trusts(call, arn, passed):
+            raise AwsError("InvalidParameterValueException", _UNTRUSTED, 400, Type="User")
+
+    async def _trusts(self, call: Call, role: str, passed: _Passed) -> bool:
+        """Whether the role trusts the service: else whoever may pass it could act as it through the service."""
+        trust = await self._policies["sts"].find(call.scope, role)
+        if trust is None:
+            return False
+        caller = Caller("", service=passed.service)
+        rules = self._rules(Principal("", "service", session=passed.service), trust)
+        return decide(Question(caller, "sts:assumerole", role, trust.owner), rules).allowed
 
     def _denied(
         self, principal: Principal, action: str, resource: str, decision: Decision, *, call_action: str = ""
