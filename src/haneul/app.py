@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import errno
+import os
 import secrets
 import shutil
+import socket
 import ssl
 import tempfile
 from pathlib import Path
 
 from haneul.base.config import Config
 from haneul.base.env import Env, RealEnv
-from haneul.base.errors import Denied
+from haneul.base.errors import Denied, Unavailable
 from haneul.base.log import Log, StreamLog
 from haneul.base.scope import Scope
 from haneul.clouds.aws.front import AwsFace
@@ -20,8 +23,9 @@ from haneul.engines import Engines
 from haneul.gateway.http import Request, Response
 from haneul.gateway.server import Server
 from haneul.gateway.tls import make_context
-from haneul.rooms import Rooms, build_rooms
+from haneul.rooms import Files, Rooms, build_rooms
 from haneul.sandbox.choose import make_sandbox
+from haneul.storage.directory import OwnerLock, make_directory, sync
 
 
 def build(config: Config, *, env: Env | None = None, log: Log | None = None) -> "Cloud":
@@ -41,12 +45,14 @@ class Cloud:
         self.new_root_key: str | None = None
         self.directory = Path(tempfile.mkdtemp(prefix="haneul-")) if config.ephemeral else config.data_dir.absolute()
         self.sandbox = make_sandbox(config, env, log, self.directory / "sandbox")
-        self._tls = self._make_tls()
-        self._server = Server(self, env, log, tls=self._tls)
+        self._server: Server | None = None
+        self._files: Files | None = None
         self._rooms: Rooms | None = None
         self._aws: AwsFace | None = None
         self._admin: AdminFace | None = None
-        self._open = asyncio.Event()
+        self._lock: OwnerLock | None = None
+        self._decided = asyncio.Event()
+        self._stopped = False
 
     @property
     def rooms(self) -> Rooms:
@@ -60,36 +66,44 @@ class Cloud:
 
     async def handle(self, request: Request) -> Response:
         """Answer a request; while the rooms are being opened, wait for them."""
-        if not self._open.is_set():
-            await self._open.wait()
-        if is_admin(request):
-            assert self._admin is not None
-            return await self._admin.handle(request)
-        assert self._aws is not None
-        return await self._aws.handle(request)
+        if not self._decided.is_set():
+            await self._decided.wait()
+        if self._aws is None or self._admin is None:
+            return Response(503, [(b"content-type", b"text/plain")], b"haneul could not start\n")
+        return await (self._admin if is_admin(request) else self._aws).handle(request)
 
     async def start(self) -> None:
-        """Listen, open the state, go on with what was left, and get the sandboxes ready.
+        """Take the data folder, listen, open the state, go on with what was left, and get the sandboxes ready.
 
-        Raises Unavailable, Damaged or OSError when that is not possible; what was begun is undone by stop().
+        Raises Unavailable or Damaged when that is not possible; what was begun is then undone already.
         """
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        port = await self._server.start(self.config.host, self.config.port)
-        self.url = f"{'https' if self._tls else 'http'}://{self.config.host}:{port}"
-        opening = self.env.spawn(self.sandbox.open(), name="sandbox: open")
         try:
-            await self._open_rooms(port)
-        finally:
-            await opening
+            await self._start()
+        except BaseException:
+            self._decided.set()
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
-        """Finish what is in flight, then close everything, top floor first."""
-        await self._server.stop()
-        if self._rooms is not None:
-            await self._rooms.stop()
-        await self.sandbox.close()
-        if self.config.ephemeral:
-            shutil.rmtree(self.directory, ignore_errors=True)
+        """Finish what is in flight, then close everything, top floor first, and the rest also when one of them fails.
+
+        Once: a second call does nothing.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
+        async with contextlib.AsyncExitStack() as closing:  # what is pushed last is closed first
+            if self.config.ephemeral:
+                closing.callback(shutil.rmtree, self.directory, ignore_errors=True)
+            if self._lock is not None:
+                closing.callback(self._lock.release)
+            closing.push_async_callback(self.sandbox.close)
+            if self._files is not None:
+                closing.push_async_callback(self._files.close)
+            if self._rooms is not None:
+                closing.push_async_callback(self._rooms.stop)
+            if self._server is not None:
+                closing.push_async_callback(self._server.stop)
 
     async def reset(self, account: str | None) -> None:
         """Wipe one account, or everything. Raises Denied in secure mode."""
@@ -97,20 +111,50 @@ class Cloud:
             raise Denied("reset", "", "only in developer mode: this cloud runs with --secure")
         await self.rooms.reset(account)
 
+    async def _start(self) -> None:
+        make_directory(self.directory)
+        self._lock = OwnerLock(self.directory / "haneul.lock")  # before anything else of the folder is touched
+        port = await self._listen()
+        opening = self.env.spawn(self.sandbox.open(), name="sandbox: open")
+        try:
+            await self._open_rooms(port)
+        except BaseException:
+            await asyncio.gather(opening, return_exceptions=True)  # it cannot be closed before it is open
+            raise
+        await opening
+
+    async def _listen(self) -> int:
+        """The port. Raises Unavailable."""
+        host, port = self.config.host, self.config.port
+        tls = self._make_tls()
+        self._server = Server(self, self.env, self.log, tls=tls)
+        try:
+            bound = await self._server.start(host, port)
+        except OSError as error:
+            why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+            advice = "; choose another with --port" if error.errno == errno.EADDRINUSE else ""
+            raise Unavailable("address", f"{host}:{port}", f"cannot listen there: {why}{advice}") from error
+        name = f"[{host}]" if ":" in host else host
+        self.url = f"{'https' if tls else 'http'}://{name}:{bound}"
+        return bound
+
     async def _open_rooms(self, port: int) -> None:
+        state = None if self.config.ephemeral else self.directory / "state"
+        files = self._files = Files(self.directory, state, self.env, self.log)
         rooms = self._rooms = build_rooms(
             self.config,
             self.env,
             self.log,
+            files,
             sandbox=self.sandbox,
-            directory=self.directory,
+            code_dir=self.directory / "code",
             endpoint=(self.config.host, port),
             url=self.url,
         )
         await rooms.start()
         self._aws = AwsFace(rooms.engines, self.config, self.env, self.log, rooms.observer)
         self._admin = AdminFace(make_answers(self), token=await self._admin_token())
-        self._open.set()
+        self._decided.set()
 
     async def _admin_token(self) -> str | None:
         """In secure mode: root's keys and the admin token lie in the data folder, readable by its owner only."""
@@ -129,14 +173,18 @@ class Cloud:
     def _make_tls(self) -> ssl.SSLContext | None:
         if not self.config.tls and self.config.tls_certificate is None:
             return None
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return make_context(self.directory / "tls", certificate=self.config.tls_certificate, key=self.config.tls_key)
 
 
 def _write_private(file: Path, text: str) -> bool:
-    """Write a file of mode 600 unless it is there; whether it was written."""
-    with contextlib.suppress(FileExistsError):
-        file.touch(mode=0o600, exist_ok=False)
-        file.write_text(text, encoding="utf-8")
-        return True
-    return False
+    """Write a file of mode 600, whole or not at all, unless it is there; whether it was written."""
+    if file.exists():
+        return False
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(text, encoding="utf-8")
+    sync(unfinished)
+    unfinished.rename(file)
+    sync(file.parent)
+    return True

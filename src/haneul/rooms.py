@@ -1,5 +1,6 @@
 """The engines and their state, made and joined for one data folder: what app.py opens behind the front door."""
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -51,37 +52,62 @@ class Observers:
             observer.logged(record)
 
 
+class Files:
+    """The stores and blobs of a data folder. close() closes whatever is open, however far the opening came.
+
+    state: where the stores lie; None keeps them in memory.
+    """
+
+    def __init__(self, directory: Path, state: Path | None, env: Env, log: Log) -> None:
+        self._directory = directory
+        self._state = state
+        self._env = env
+        self._log = log
+        self._closing = contextlib.AsyncExitStack()
+        self.stores: dict[str, Store] = {}
+
+    def store(self, schema: Schema) -> Store:
+        """Open it. Raises Damaged or Unavailable."""
+        opened = self.stores[schema.kind] = open_store(schema, self._state, self._env, self._log)
+        self._closing.push_async_callback(opened.close)
+        return opened
+
+    def blobs(self, name: str) -> DiskBlobs:
+        """Open them. Raises Unavailable."""
+        opened = DiskBlobs(self._directory / "blobs" / name, self._env)
+        self._closing.push_async_callback(opened.close)
+        return opened
+
+    async def close(self) -> None:
+        """In reverse, and each also when another fails to close."""
+        await self._closing.aclose()
+
+
 class Rooms:
     """All engines with their stores. start() and stop() once each; reset() whenever."""
 
-    def __init__(self, engines: Engines, stores: dict[str, Store], blobs: list[DiskBlobs], observer: Observer) -> None:
+    def __init__(self, engines: Engines, files: Files, observer: Observer) -> None:
         self.engines = engines
         self.observer = observer
-        self._stores = stores
-        self._blobs = blobs
+        self._files = files
+        self._closing = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
         """Load what must be in memory, go on with what was left: deliveries last, when their targets are there."""
         each = self.engines
-        for engine in (each.identity, each.logs, each.metrics, each.traces, each.billing, each.objects, each.functions):
+        for engine in (
+            each.identity, each.logs, each.metrics, each.traces, each.billing, each.objects, each.functions, each.delivery,
+        ):  # fmt: skip
+            self._closing.push_async_callback(engine.stop)  # also of one whose start fails half way
             await engine.start()
-        await each.delivery.start()
 
     async def stop(self) -> None:
-        """In reverse; then the files are closed."""
-        each = self.engines
-        await each.delivery.stop()
-        await each.functions.stop()
-        for engine in (each.objects, each.billing, each.traces, each.metrics, each.logs, each.identity):
-            await engine.stop()
-        for store in self._stores.values():
-            await store.close()
-        for blobs in self._blobs:
-            await blobs.close()
+        """In reverse, as far as the start came, and each also when another fails. The files are closed by their owner."""
+        await self._closing.aclose()
 
     def store_of(self, kind: str) -> Store:
         """The store of one kind of engine, by its schema's name."""
-        return self._stores[kind]
+        return self._files.stores[kind]
 
     async def reset(self, account: str | None) -> None:
         """Forget everything of an account, or everything."""
@@ -99,16 +125,18 @@ class Rooms:
 
 
 def build_rooms(
-    config: Config, env: Env, log: Log, *, sandbox: Sandbox, directory: Path, endpoint: tuple[str, int], url: str
+    config: Config,
+    env: Env,
+    log: Log,
+    files: Files,
+    *,
+    sandbox: Sandbox,
+    code_dir: Path,
+    endpoint: tuple[str, int],
+    url: str,
 ) -> Rooms:
     """Open every store of the data folder and join the engines. Raises Damaged or Unavailable from storage."""
-    stores: dict[str, Store] = {}
-    state = None if config.ephemeral else directory / "state"
-
-    def store(schema: Schema) -> Store:
-        stores[schema.kind] = open_store(schema, state, env, log)
-        return stores[schema.kind]
-
+    store = files.store
     logs = LogsEngine(store(LOGS), env, log)
     metrics = MetricsEngine(store(METRICS), env, log)
     traces = TracesEngine(store(TRACES), env, log)
@@ -116,8 +144,8 @@ def build_rooms(
     observer = Observers((logs, metrics, traces, billing))
 
     identity = IdentityEngine(store(IDENTITY), env, log=log, provider=AwsProvider())
-    object_blobs = DiskBlobs(directory / "blobs" / "objects", env)
-    code_blobs = DiskBlobs(directory / "blobs" / "code", env)
+    object_blobs = files.blobs("objects")
+    code_blobs = files.blobs("code")
     objects_store = store(OBJECTS)
     objects = ObjectsEngine(objects_store, object_blobs, env)
     functions_store = store(FUNCTIONS)
@@ -128,7 +156,7 @@ def build_rooms(
         env,
         log,
         observer,
-        code_dir=directory / "code",
+        code_dir=code_dir,
         dress=LambdaDress(env, endpoint=url),
         renderer=LambdaReport(),
         credentials=RoleCredentials(identity, secure=config.secure),
@@ -158,7 +186,7 @@ def build_rooms(
         traces=traces,
         billing=billing,
     )
-    return Rooms(engines, stores, [object_blobs, code_blobs], observer)
+    return Rooms(engines, files, observer)
 
 
 def egress(config: Config) -> str:

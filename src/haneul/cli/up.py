@@ -29,11 +29,11 @@ def run(flags: dict[str, Any]) -> int:
         print(f"haneul: cannot start: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(
-            f"haneul: cannot listen on {config.host}:{config.port}: {error.strerror}. Choose another with --port.",
-            file=sys.stderr,
-        )
+        print(f"haneul: cannot go on: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("haneul: left at once; what was acknowledged is kept", file=sys.stderr)
+        return 130
 
 
 def _loop_factory() -> Any:

@@ -305,6 +305,8 @@ class Cells:
 
     def _settled(self, pool: Pool, cell: Cell) -> None:
         """Only now has the fork a mount namespace of its own; before, code would be put into its zygote's."""
+        if cell.settled < 0:
+            return  # it ended in the same round of events
         alive = os.read(cell.settled, 1)
         self._listen(cell.settled, None)
         os.close(cell.settled)
