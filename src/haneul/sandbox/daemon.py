@@ -22,6 +22,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,10 @@ class Daemon:
     def __init__(self, channel: socket.socket) -> None:
         self._api = wire.Sender(channel)
         self._selector = selectors.DefaultSelector()
-        self._selector.register(channel, _READ, self._from_api)
+        self._acts: dict[int, Callable[[], object]] = {}
         self._woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._selector.register(self._woken, _READ, lambda: os.read(self._woken, 4096))
+        self._listen(channel, self._from_api)
+        self._listen(self._woken, lambda: os.read(self._woken, 4096))
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         self._writers: dict[socket.socket, wire.Sender] = {}
         self._asked_at = 0.0
@@ -60,8 +62,7 @@ class Daemon:
         """Serve until the API process is gone or a signal says to end, then take everything down."""
         try:
             while not self._ending:
-                for key, _ in self._selector.select(self._pause()):
-                    key.data()
+                self._turn(self._pause())
                 self._between()
         finally:
             self._close()
@@ -69,6 +70,12 @@ class Daemon:
     def end(self) -> None:
         """Leave the loop."""
         self._ending = True
+
+    def _turn(self, wait_s: float | None, *, ignored: socket.socket | None = None) -> None:
+        """Wait for what is readable and act on it. An act of the same turn may have ended what another is about."""
+        for key, _ in self._selector.select(wait_s):
+            if self._acts.get(key.fd) is key.data and key.fileobj is not ignored:
+                key.data()
 
     def _pause(self) -> float | None:
         if self._cells is None:
@@ -199,23 +206,21 @@ class Daemon:
             while True:
                 signal.pause()
 
-    def _listen(self, source: socket.socket | int, act: Any) -> None:
+    def _listen(self, source: socket.socket | int, act: Callable[[], object] | None) -> None:
         """Call act when source is readable; None: no longer."""
         if act is None:
             if isinstance(source, socket.socket):
                 self._writers.pop(source, None)
-            self._selector.unregister(source)
+            del self._acts[self._selector.unregister(source).fd]
         else:
-            self._selector.register(source, _READ, act)
+            self._acts[self._selector.register(source, _READ, act).fd] = act
 
     def _close(self) -> None:
         if self._cells is not None:
             until = time.monotonic() + SANDBOX_STOP_S
             self._cells.kill_all()
             while self._cells.given and time.monotonic() < until:
-                for key, _ in self._selector.select(0.2):
-                    if key.fileobj is not self._api.channel:
-                        key.data()
+                self._turn(0.2, ignored=self._api.channel)
             self._cells.close()
 
 
