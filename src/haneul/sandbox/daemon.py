@@ -74,8 +74,9 @@ class Daemon:
     def _turn(self, wait_s: float | None, *, ignored: socket.socket | None = None) -> None:
         """Wait for what is readable and act on it. An act of the same turn may have ended what another is about."""
         for key, _ in self._selector.select(wait_s):
-            if self._acts.get(key.fd) is key.data and key.fileobj is not ignored:
-                key.data()
+            act = self._acts.get(key.fd)
+            if act is not None and act is key.data and key.fileobj is not ignored:
+                act()
 
     def _pause(self) -> float | None:
         if self._cells is None:
