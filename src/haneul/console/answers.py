@@ -10,6 +10,7 @@ from haneul.base.errors import Invalid
 from haneul.base.scope import Scope
 from haneul.clouds.aws.services import Services
 from haneul.engines import Engines
+from haneul.gateway.http import Response
 from haneul.sandbox.api import Sandbox
 
 from .admin import Answer
@@ -44,6 +45,7 @@ def make_answers(cloud: Subject) -> Mapping[tuple[str, str], Answer]:
         ("GET", "/_haneul/traces/"): answers.trace,
         ("GET", "/_haneul/logs"): answers.logs,
         ("GET", "/_haneul/cost"): answers.cost,
+        ("GET", "/_haneul/code/"): answers.code,
         ("POST", "/_haneul/reset"): answers.reset,
         ("POST", "/_localstack/state/reset"): answers.reset,
         ("POST", "/moto-api/reset"): answers.reset,
@@ -100,6 +102,12 @@ class Answers:
         return await self._cloud.engines.billing.cost(
             self._scope(query), now_ms - age_ms(query.get("since", "30d")), now_ms
         )
+
+    async def code(self, query: dict[str, str]) -> Any:
+        """A deployment package, for whoever holds the token that GetFunction gave out."""
+        chunks, size_bytes = await self._cloud.engines.functions.packages.download(query["name"])
+        headers = [(b"content-type", b"application/zip"), (b"content-length", b"%d" % size_bytes)]
+        return Response(200, headers, chunks)
 
     async def reset(self, query: dict[str, str]) -> Any:
         await self._cloud.reset(query.get("account"))

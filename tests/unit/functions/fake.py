@@ -112,7 +112,7 @@ class Plain:
     def end(self, request_id: str) -> list[str]:
         return [f"END {request_id}"]
 
-    def report(self, request_id: str, invoked: Invoked, trace: Trace) -> list[str]:
+    def report(self, request_id: str, invoked: Invoked, trace: Trace | None) -> list[str]:
         return [f"REPORT {request_id} {invoked.billed_ms}"]
 
 
@@ -163,7 +163,7 @@ class World:
             options=Options(**options),  # type: ignore[arg-type]
         )
 
-    async def _credentials(self, scope: Scope, role: str) -> Granted | None:
+    async def _credentials(self, scope: Scope, role: str, function: str) -> Granted | None:
         return self.granted
 
     async def create(

@@ -104,12 +104,13 @@ class RoleCredentials:
         self._identity = identity
         self._secure = secure
 
-    async def __call__(self, scope: Scope, role: str) -> Granted | None:
-        """In developer mode a role that nobody made gives plain credentials of its account, which are accepted there."""
+    async def __call__(self, scope: Scope, role: str, function: str) -> Granted | None:
+        """The session bears the function's name, as on Lambda. In developer mode a role that nobody made gives plain
+        credentials of its account, which are accepted there."""
         account, name = role.split(":")[4], role.rpartition("/")[2]
         owner = Scope(account, scope.region)
         try:
-            lent = await self._identity.sessions.lend(owner, name, "haneul-functions", duration_s=CREDENTIALS_S)
+            lent = await self._identity.sessions.lend(owner, name, function, duration_s=CREDENTIALS_S)
         except NotFound:
             if self._secure:
                 raise

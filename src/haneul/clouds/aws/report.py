@@ -15,7 +15,7 @@ class LambdaReport:
     def end(self, request_id: str) -> list[str]:
         return [f"END RequestId: {request_id}"]
 
-    def report(self, request_id: str, invoked: Invoked, trace: Trace) -> list[str]:
+    def report(self, request_id: str, invoked: Invoked, trace: Trace | None) -> list[str]:
         parts = [
             f"REPORT RequestId: {request_id}",
             f"Duration: {invoked.duration_us / 1000:.2f} ms",
@@ -29,8 +29,8 @@ class LambdaReport:
             parts.append(f"Status: {STATUS[invoked.outcome]}")
         if STATUS.get(invoked.outcome) == "error":
             parts.append(f"Error Type: {invoked.error_type}")
-        lines = ["\t".join(parts) + "\t"]
-        if trace.sampled:
+        line = "\t".join(parts) + "\t"
+        if trace is not None and trace.sampled:
             root = f"1-{trace.trace_id[:8]}-{trace.trace_id[8:]}"
-            lines.append(f"XRAY TraceId: {root}\tSegmentId: {trace.span_id}\tSampled: true\t")
-        return lines
+            line += f"\nXRAY TraceId: {root}\tSegmentId: {trace.span_id}\tSampled: true\t"
+        return [line]

@@ -65,7 +65,9 @@ class LogRenderer(Protocol):
 
     def end(self, request_id: str) -> list[str]: ...
 
-    def report(self, request_id: str, invoked: Invoked, trace: Trace) -> list[str]: ...
+    def report(self, request_id: str, invoked: Invoked, trace: Trace | None) -> list[str]:
+        """trace: when the function's own setting asks for traces, else None."""
+        ...
 
 
 class Granted(msgspec.Struct, frozen=True):
@@ -78,8 +80,8 @@ class Granted(msgspec.Struct, frozen=True):
 class Credentials(Protocol):
     """Where credentials of a function's role come from; handed in by app.py."""
 
-    async def __call__(self, scope: Scope, role: str) -> Granted | None:
-        """None when the role gives none: the function then runs without."""
+    async def __call__(self, scope: Scope, role: str, function: str) -> Granted | None:
+        """function: its name, for the role's session. None when the role gives none: the function then runs without."""
         ...
 
 

@@ -112,7 +112,7 @@ class FunctionsEngine:
 
     async def check_role(self, scope: Scope, role: str) -> None:
         """Raises what the credentials' source raises for a role that no function may have."""
-        await self._credentials(scope, role)
+        await self._credentials(scope, role, "")
 
     def now_ms(self) -> int:
         return self._env.now_ms()

@@ -279,7 +279,9 @@ class Invoker:
             log_stream=outfit.log_stream,
         )
         journal.write(self._renderer.end(request.request_id))
-        journal.write(self._renderer.report(request.request_id, invoked, trace))
+        journal.write(
+            self._renderer.report(request.request_id, invoked, trace if settings.tracing == "active" else None)
+        )
         tail = journal.end_tail() if request.tail else b""
         journal.flush()
         wall_us = int((self._env.now() * 1000 - started_ms) * 1000)

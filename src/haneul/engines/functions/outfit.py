@@ -55,7 +55,7 @@ class Outfitter:
         settings = function.settings
         interpreter, warning = self._choose_runtime(settings.runtime)
         code_dir = await self._packages.path(function.code.sha256)
-        granted = await self._credentials(function.scope, settings.role)
+        granted = await self._credentials(function.scope, settings.role, function.name)
         dressing = self._dress.environment(function, interpreter, warning)
         environment = {**(settings.environment or {}), **dressing.environment}
         if granted is not None:
