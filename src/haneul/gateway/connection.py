@@ -17,7 +17,6 @@ from haneul.base.limits import (
     BODY_TIMEOUT_S,
     DRAIN_MAX_BYTES,
     HEADERS_TIMEOUT_S,
-    JOIN_MAX_BYTES,
     KEEP_ALIVE_TIMEOUT_S,
     LINGER_MAX_BYTES,
     LINGER_TIMEOUT_S,
@@ -35,8 +34,9 @@ from .outlet import Outlet
 from .sending import ClientGone, close_stream, send_file, send_stream
 from .site import Site
 from .websocket import Handshake, WebSocket, accept, wants_socket
-from .writer import ends_with_connection, refusal, render
+from .writer import BadResponse, ends_with_connection, refusal, render, render_whole
 
+_TURNS: Final = range(PIPELINE_MAX_REQUESTS)
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -54,6 +54,10 @@ class _Does(Enum):
     GONE = auto()
 
 
+# Looked at several times per request: as names of the module they cost a tenth of an attribute of an Enum.
+NEW, IDLE, HEAD, WORK, FLUSH, DRAIN, LINGER, SOCKET, GONE = _Does
+
+
 class Connection(asyncio.Protocol):
     """deadline: when expire() is due, by site.clock; the server's sweep looks at it."""
 
@@ -67,6 +71,7 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_pending",
         "_progress",
+        "_reading",
         "_remote",
         "_request",
         "_site",
@@ -83,7 +88,7 @@ class Connection(asyncio.Protocol):
         self._site = site
         self._parser = HeadParser()
         self._pending = bytearray()
-        self._does = _Does.NEW
+        self._does = NEW
         self._request: Request | None = None
         self._body: IncomingBody | None = None
         self._task: asyncio.Task[None] | None = None
@@ -92,6 +97,7 @@ class Connection(asyncio.Protocol):
         self._keep_alive = True
         self._http10 = False
         self._expects = False  # the client waits for 100 Continue
+        self._reading = True
         self._progress = 0  # bytes of body since the deadline was set
         self._skipped = 0  # bytes read over while lingering
         self.deadline = inf
@@ -112,23 +118,23 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         does = self._does
-        if does is _Does.IDLE or does is _Does.NEW:
+        if does is IDLE or does is NEW:
             self._serve(data)
-        elif does is _Does.HEAD:
+        elif does is HEAD:
             searched = max(len(self._pending) - len(END) + 1, 0)
             self._pending += data
             if self._pending.find(END, searched) < 0:
                 self._wait_for_head()
             else:
                 self._serve(self._take_pending())
-        elif does is _Does.SOCKET:
+        elif does is SOCKET:
             assert self._socket is not None
             self._socket.feed(data)
-        elif does is _Does.LINGER:
+        elif does is LINGER:
             self._skipped += len(data)
             if self._skipped > LINGER_MAX_BYTES:
                 self._transport.abort()
-        elif does is not _Does.GONE:
+        elif does is not GONE:
             self._receive_body(data)
 
     def eof_received(self) -> bool:
@@ -148,12 +154,12 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._out.resume()
-        if self._does is _Does.FLUSH:
+        if self._does is FLUSH:
             self._site.loop.call_soon(self._resume)
-        elif self._does is _Does.WORK:
+        elif self._does is WORK:
             self.deadline = inf
             self._await_body()
-        elif self._does is _Does.SOCKET:
+        elif self._does is SOCKET:
             self.expect_within(WEBSOCKET_IDLE_TIMEOUT_S / 2)
 
     # from bytes to requests
@@ -161,7 +167,7 @@ class Connection(asyncio.Protocol):
     def _serve(self, data: bytes) -> None:
         """Answer the requests in data, until one has to wait or the rest is no whole head."""
         position, size = 0, len(data)
-        for _ in range(PIPELINE_MAX_REQUESTS):
+        for _ in _TURNS:
             if data.startswith(b"\r\n", position):
                 position += 2  # an empty line before a request is to be ignored (RFC 9112, 2.2)
             end = data.find(END, position)
@@ -169,21 +175,21 @@ class Connection(asyncio.Protocol):
                 self._pending += data[position:]
                 self._wait_for_head()
                 return
-            end += len(END)
+            end += 4
             try:
                 self._parser.parse(data if end == size and not position else data[position:end])
             except Malformed as error:
                 self._refuse(error.status, error.reason)
                 return
             position = self._begin(data, end)
-            if self._does is not _Does.IDLE:
+            if self._does is not IDLE:
                 self._receive_later(data[position:])
                 return
             if position >= size:
                 return
             if self._transport.get_write_buffer_size() > WRITE_BUFFER_MAX_BYTES:
                 break
-        self._does = _Does.FLUSH  # others want their turn, or the client does not read its answers
+        self._does = FLUSH  # others want their turn, or the client does not read its answers
         self._receive_later(data[position:])
         self._site.loop.call_soon(self._resume)
 
@@ -215,7 +221,7 @@ class Connection(asyncio.Protocol):
         self._http10 = parser.http10
         self._expects = parser.expects and incoming is not None
         self._out.started = False
-        self._does = _Does.WORK
+        self._does = WORK
         self.deadline = inf
         if incoming is not None:
             end -= len(self._feed(incoming, data[position:]))
@@ -229,8 +235,8 @@ class Connection(asyncio.Protocol):
     def _wait_for_head(self) -> None:
         if not self._pending:
             return
-        if self._does is not _Does.HEAD:
-            self._does = _Does.HEAD
+        if self._does is not HEAD:
+            self._does = HEAD
             self.deadline = self._site.clock + HEADERS_TIMEOUT_S
         try:
             check_beginning(self._pending)
@@ -244,7 +250,7 @@ class Connection(asyncio.Protocol):
 
     def _receive_later(self, data: bytes) -> None:
         """Take what lies behind the request in hand. It waits here, and when it is much, the client has to wait too."""
-        if not data or self._does is _Does.LINGER or self._does is _Does.GONE:
+        if not data or self._does is LINGER or self._does is GONE:
             return
         if self._socket is not None:
             self._socket.feed(data)
@@ -255,17 +261,17 @@ class Connection(asyncio.Protocol):
 
     def _resume(self) -> None:
         """The answer is out, and the client has read enough of it: on with what has come in meanwhile."""
-        if self._does is not _Does.FLUSH or not self._out.writable:
+        if self._does is not FLUSH or not self._out.writable:
             return
         if self._be_idle() and self._pending:
             self._serve(self._take_pending())
 
     def _be_idle(self) -> bool:
         """Ready for the next request; False when there shall be none."""
-        self._does = _Does.IDLE
+        self._does = IDLE
         self.deadline = self._site.clock + KEEP_ALIVE_TIMEOUT_S
-        if not self._transport.is_reading():
-            self._transport.resume_reading()
+        if not self._reading:
+            self.resume_body()
         if self._site.stopping:
             self.finish()
             return False
@@ -279,7 +285,7 @@ class Connection(asyncio.Protocol):
             self._receive_later(data)
         elif body.broken is None:
             rest = self._feed(body, data)
-            if self._does is _Does.DRAIN:
+            if self._does is DRAIN:
                 self._drain(body)
             self._receive_later(rest)
             self._resume()
@@ -289,7 +295,7 @@ class Connection(asyncio.Protocol):
             self.finish()
         elif body.over:
             self._body = None
-            self._does = _Does.FLUSH
+            self._does = FLUSH
 
     def _feed(self, body: IncomingBody, data: bytes) -> bytes:
         """What lies behind the body. Bad chunks break it off, and with it everything behind it."""
@@ -313,7 +319,7 @@ class Connection(asyncio.Protocol):
     def _await_body(self) -> None:
         """From now on the client has BODY_TIMEOUT_S for the next bit of its body, unless it is we who are not ready."""
         body = self._body
-        if body is None or body.over or body.broken is not None or self._expects or not self._transport.is_reading():
+        if body is None or body.over or body.broken is not None or self._expects or not self._reading:
             return
         self._progress = 0
         self.deadline = self._site.clock + BODY_TIMEOUT_S
@@ -331,50 +337,53 @@ class Connection(asyncio.Protocol):
         self._await_body()
 
     def pause_body(self) -> None:
-        if self._transport.is_reading():
+        if self._reading and self._does is not GONE:
+            self._reading = False
             self._transport.pause_reading()
-            if self._out.writable and self._does is _Does.WORK:
+            if self._out.writable and self._does is WORK:
                 self.deadline = inf
 
     def resume_body(self) -> None:
-        if self._does is not _Does.GONE and not self._transport.is_reading():
+        if not self._reading and self._does is not GONE:
+            self._reading = True
             self._transport.resume_reading()
-            if self._out.writable and self._does is _Does.WORK:
+            if self._out.writable and self._does is WORK:
                 self._await_body()
 
     # from answers to bytes
 
     def _answered(self, response: Any, error: BaseException | None) -> Next:
         """The face is done. What remains to be sent runs on in the same task."""
-        if self._does is _Does.GONE:
+        if self._does is GONE:
             return (close_stream(response.body), self._sent) if isinstance(response, Response) else None
         if error is not None:
             self._fail(error)
             return None
-        if isinstance(response, Handshake):
-            return self._upgrade(response)
-        try:
-            body = response.body
+        if type(response) is not Response:
+            if isinstance(response, Handshake):
+                return self._upgrade(response)
+            self._fail(BadResponse(f"a face answered with {type(response).__name__}"))
+            return None
+        if self._body is not None or response.close_after or self._site.stopping or self._http10:
             self._settle_keep_alive(response)
-            assert self._request is not None
-            head = render(
-                response,
-                to_head=self._request.method == "HEAD",
-                http10=self._http10,
-                keep_alive=self._keep_alive,
-                date=self._site.date,
-            )
-        except Exception as bad:  # a mistake of the face: it costs this answer, and is logged
+        body = response.body
+        assert self._request is not None
+        to_head = self._request.method == "HEAD"
+        try:
+            if type(body) is bytes:
+                pieces = render_whole(response, body, to_head, self._http10, self._keep_alive, self._site.date)
+            else:
+                head = render(response, to_head, self._http10, self._keep_alive, self._site.date)
+        except BadResponse as bad:  # a mistake of the face
             self._fail(bad)
-            return (close_stream(response.body), _ignore) if isinstance(response, Response) else None
+            return None if type(body) is bytes else (close_stream(body), _ignore)
         out = self._out
         if isinstance(body, bytes):
-            if head.bodiless or not body:
-                out.begin(head.data)
-            elif len(body) > JOIN_MAX_BYTES:
-                out.begin(head.data, body)
+            out.started = True
+            if isinstance(pieces, bytes):
+                self._transport.write(pieces)
             else:
-                out.begin(head.data + body)
+                self._transport.writelines(pieces)
             self._complete()
             return None
         if head.bodiless or (isinstance(body, FileSlice) and not body.length):
@@ -391,9 +400,9 @@ class Connection(asyncio.Protocol):
             self._keep_alive = False
 
     def _sent(self, _: Any, error: BaseException | None) -> Next:
-        if error is not None and self._does is not _Does.GONE:
+        if error is not None and self._does is not GONE:
             self._fail(error)
-        elif self._does is not _Does.GONE:
+        elif self._does is not GONE:
             self._complete()
         return None
 
@@ -429,13 +438,13 @@ class Connection(asyncio.Protocol):
                 self._linger()
                 return
             body.drop()
-            self._body, self._does = body, _Does.DRAIN
+            self._body, self._does = body, DRAIN
             self._progress = 0
             self.deadline = self._site.clock + BODY_TIMEOUT_S
         elif not self._keep_alive:
             self.finish()
         elif (in_task and self._pending) or not self._out.writable:
-            self._does = _Does.FLUSH  # the next request must not begin inside this one's task
+            self._does = FLUSH  # the next request must not begin inside this one's task
             self._site.loop.call_soon(self._resume)
         else:
             self._be_idle()
@@ -443,7 +452,7 @@ class Connection(asyncio.Protocol):
     # upgrades
 
     def _upgrade(self, handshake: Handshake) -> Next:
-        self._does = _Does.SOCKET
+        self._does = SOCKET
         self._keep_alive = False
         self._out.begin(handshake.head)
         self._socket = WebSocket(self, self._out)
@@ -469,17 +478,17 @@ class Connection(asyncio.Protocol):
     def expire(self) -> None:
         """The deadline has passed."""
         does = self._does
-        if not self._out.writable or does is _Does.GONE or (does is _Does.LINGER and not self._out.is_empty()):
+        if not self._out.writable or does is GONE or (does is LINGER and not self._out.is_empty()):
             if self._out.has_moved():
                 self.deadline = self._site.clock + BODY_TIMEOUT_S
             else:
                 self._transport.abort()
-        elif does is _Does.SOCKET:
+        elif does is SOCKET:
             assert self._socket is not None
             self._socket.expire()
-        elif does is _Does.HEAD:
+        elif does is HEAD:
             self._refuse(408, "the headers did not arrive in time")
-        elif does is _Does.WORK and self._body is not None:
+        elif does is WORK and self._body is not None:
             self._keep_alive = False
             self.deadline = inf
             self._body.fail("it does not arrive in time")
@@ -488,7 +497,7 @@ class Connection(asyncio.Protocol):
 
     def wind_down(self) -> None:
         """The server stops: end at once when idle, else with the answer."""
-        if self._does is _Does.NEW or self._does is _Does.IDLE:
+        if self._does is NEW or self._does is IDLE:
             self.finish()
         elif self._socket is not None:
             self._socket.begin_close(1001, "the server stops")
@@ -498,12 +507,12 @@ class Connection(asyncio.Protocol):
 
     def finish(self) -> None:
         """Close once everything written is out."""
-        if self._does is _Does.GONE:
+        if self._does is GONE:
             return
-        if self._pending or self._does is _Does.SOCKET:
+        if self._pending or self._does is SOCKET:
             self._linger()
             return
-        self._does = _Does.LINGER
+        self._does = LINGER
         self._transport.close()
         self._wait_for_client()
 
@@ -516,22 +525,21 @@ class Connection(asyncio.Protocol):
     def _linger(self) -> None:
         """End our side, and read over what the client still sends: closing at once would reset the connection, and the
         reset may overtake the answer (RFC 9112, 9.6)."""
-        self._does = _Does.LINGER
+        self._does = LINGER
         self._pending.clear()
         if self._out.is_empty():
             self.deadline = self._site.clock + LINGER_TIMEOUT_S
         else:
             self._wait_for_client()
-        if not self._transport.is_reading():
-            self._transport.resume_reading()
+        self.resume_body()
         if self._transport.can_write_eof():
             self._transport.write_eof()
 
     def _leave(self) -> None:
         """The client is gone."""
-        if self._does is _Does.GONE:
+        if self._does is GONE:
             return
-        self._does = _Does.GONE
+        self._does = GONE
         self._pending.clear()
         if self._body is not None:
             self._body.fail("the client went away")

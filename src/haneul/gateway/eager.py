@@ -40,7 +40,10 @@ class Starter:
         `then` is called once with (result, None) or (None, error), before this returns or later in the task. The
         answer is None when all is over, else the task that drives the rest. A cancelled task reports CancelledError.
         """
-        driver, task = self._take()
+        spare = self._spare
+        if spare is None or spare[1].cancelling():
+            spare = self._park()
+        driver, task = spare
         context = contextvars.copy_context()
         try:
             asyncio._enter_task(self._loop, task)
@@ -74,12 +77,10 @@ class Starter:
             self._spare[1].cancel()
             self._spare = None
 
-    def _take(self) -> "tuple[_Driver, asyncio.Task[None]]":
-        spare = self._spare
-        if spare is None or spare[1].cancelling() or spare[1].done():
-            driver = _Driver(self._loop)
-            spare = self._spare = driver, asyncio.Task(driver, loop=self._loop, name="request")
-        return spare
+    def _park(self) -> "tuple[_Driver, asyncio.Task[None]]":
+        driver = _Driver(self._loop)
+        self._spare = driver, asyncio.Task(driver, loop=self._loop, name="request")
+        return self._spare
 
 
 class _Driver(collections.abc.Coroutine[Any, Any, None]):

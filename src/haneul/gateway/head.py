@@ -13,6 +13,7 @@ END: Final = b"\r\n\r\n"
 HEAD_MAX_BYTES: Final = REQUEST_LINE_MAX_BYTES + HEADERS_MAX_BYTES
 _ONCE: Final = (b"host", b"content-length", b"transfer-encoding")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.vV]+\])(?::[0-9]*)?").fullmatch
+_METHODS: Final = {name.encode(): name for name in ("GET", "PUT", "POST", "HEAD", "DELETE", "PATCH", "OPTIONS")}
 _METHOD: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 
 
@@ -40,10 +41,22 @@ class HeadParser:
     expects                   whether the client waits for 100 Continue
     """
 
-    __slots__ = ("_parser", "expects", "headers", "http10", "index", "keep_alive", "length", "method", "target")
+    __slots__ = (
+        "_host",
+        "_parser",
+        "expects",
+        "headers",
+        "http10",
+        "index",
+        "keep_alive",
+        "length",
+        "method",
+        "target",
+    )
 
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
+        self._host: bytes | None = None
         self.method = ""
         self.target = b""
         self.headers: list[Header] = []
@@ -72,39 +85,42 @@ class HeadParser:
         except httptools.HttpParserError as error:
             raise _explain(head, error) from None
         method: bytes = parser.get_method()
-        line = head[: head.find(b"\r\n")]
-        if line == b"%b %b HTTP/1.1" % (method, self.target):
+        target = self.target
+        if head.startswith(b"%b %b HTTP/1.1\r\n" % (method, target)):
             self.http10 = False
-        elif line == b"%b %b HTTP/1.0" % (method, self.target):
+        elif head.startswith(b"%b %b HTTP/1.0\r\n" % (method, target)):
             self.http10 = True
         else:
-            raise _wrong_line(line)
-        self.method = method.decode("ascii")
+            raise _wrong_line(head[: head.find(b"\r\n")])
+        self.method = _METHODS.get(method) or method.decode("ascii")
         index = dict(headers)
         self.index = index if len(index) == len(headers) else None
         if len(headers) > HEADERS_MAX_COUNT or self.index is None:
             _check_counts(headers)
-        self._check_target(method, index)
+        host = index.get(b"host")
+        if host is None or host != self._host:
+            self._check_host(host)
+        if target[:1] != b"/" or method == b"CONNECT" or b"#" in target:
+            self._check_target(method, target)
         self._check_framing(index)
         if self.length != 0:
             self._parser = httptools.HttpRequestParser(self)
 
-    def _check_target(self, method: bytes, index: dict[bytes, bytes]) -> None:
-        target = self.target
-        if method == b"CONNECT":
-            raise Malformed(501, "this is not a proxy")
-        host = index.get(b"host")
+    def _check_host(self, host: bytes | None) -> None:
         if host is None:
             if not self.http10:
                 raise Malformed(400, "the Host header is missing")
         elif _HOST(host) is None:
             raise Malformed(400, "the Host header is not a host name")
-        if target[:1] != b"/":
-            if target == b"*" and method == b"OPTIONS":
-                return
-            self._take_absolute(target)
+        self._host = host  # the next request of this connection most likely has the same
+
+    def _check_target(self, method: bytes, target: bytes) -> None:
+        if method == b"CONNECT":
+            raise Malformed(501, "this is not a proxy")
         if b"#" in target:
             raise Malformed(400, "the request target has a fragment")
+        if target != b"*" or method != b"OPTIONS":
+            self._take_absolute(target)
 
     def _take_absolute(self, target: bytes) -> None:
         """http://host/path: the host given there stands in place of the Host header (RFC 9112, 3.2.2)."""
