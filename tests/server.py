@@ -1,5 +1,6 @@
 """A real `haneul up` in a process of its own, to be used, killed and started again."""
 
+import contextlib
 import json
 import os
 import signal
@@ -48,12 +49,13 @@ class Server:
             )
         until = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < until:
-            assert self.process.poll() is None, self.output()
             if note.is_file() and (text := note.read_text(encoding="utf-8")):
                 self.url = json.loads(text)["url"]
                 self.port = self.url.rpartition(":")[2]
                 return self
-            time.sleep(0.01)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.01)
+                raise AssertionError(f"haneul ended:\n{self.output()}")
         raise AssertionError(f"haneul did not start:\n{self.output()}")
 
     def kill(self) -> None:

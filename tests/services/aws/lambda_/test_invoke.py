@@ -11,14 +11,14 @@ from botocore.exceptions import ClientError
 from tests.functions import make_function
 
 ECHO = """
-import json, os, sys, time
+import json, os, sys, threading, time
 def handler(event, context):
     if event == "raise":
         raise ValueError("no good")
     if event == "exit":
         sys.exit(3)
     if event == "sleep":
-        time.sleep(60)
+        threading.Event().wait(60)
     if event == "big":
         return "x" * 7_000_000
     if event == "unserialisable":
