@@ -43,6 +43,7 @@ class Cloud:
         self.log = log
         self.url = ""
         self.new_root_key: str | None = None
+        self.ca: Path | None = None  # with tls: what clients have to trust, unless the operator gave a certificate
         self.directory = Path(tempfile.mkdtemp(prefix="haneul-")) if config.ephemeral else config.data_dir.absolute()
         self.sandbox = make_sandbox(config, env, log, self.directory / "sandbox")
         self._server: Server | None = None
@@ -173,6 +174,8 @@ class Cloud:
     def _make_tls(self) -> ssl.SSLContext | None:
         if not self.config.tls and self.config.tls_certificate is None:
             return None
+        if self.config.tls_certificate is None:
+            self.ca = self.directory / "tls" / "ca.pem"
         return make_context(self.directory / "tls", certificate=self.config.tls_certificate, key=self.config.tls_key)
 
 

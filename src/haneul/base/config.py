@@ -1,6 +1,7 @@
 """Settings: defaults, then a file, then HANEUL_* variables, then flags; one frozen object, checked once."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,8 @@ _CHOICES = {
     "log_level": ("debug", "info", "warning", "error"),
 }
 
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "path": "a path"}
+
 
 def load_config(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None) -> Config:
     """The settings in force. Raises Invalid with the setting's name and what it may be."""
@@ -99,7 +102,10 @@ def _convert(values: dict[str, Any]) -> Config:
     try:
         return msgspec.convert(values, Config, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        raise Invalid("setting", str(error).rpartition("`$.")[2].rstrip("`"), str(error)) from error
+        expected = re.search(r"Expected `(\w+)", str(error))
+        kind = _KINDS.get(expected[1], expected[1]) if expected else "something else"
+        name = str(error).rpartition("`$.")[2].rstrip("`")
+        raise Invalid("setting", name, f"must be {kind}, and is {values.get(name)!r}") from error
 
 
 def _decode(kind: type, value: Any) -> Any:

@@ -13,7 +13,7 @@ class Failure(Exception):
     """
 
     def __init__(self, noun: str, name: str = "", reason: str = "", **fields: Any) -> None:
-        super().__init__(f"{noun} {name}: {reason}".strip(" :"))
+        super().__init__(": ".join(part for part in (f"{noun} {name}".strip(), reason) if part))
         self.noun = noun
         self.name = name
         self.reason = reason

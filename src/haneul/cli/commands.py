@@ -1,7 +1,6 @@
 """The commands of `haneul`, with their options and help. Each asks the running cloud and shows the answer."""
 
 import datetime
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import show
+from . import show, words
 from .ask import NotRunning, Refused, ask
 from .running import find_url
 
@@ -17,6 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
+    pretty_exceptions_enable=False,
     help="haneul: a serverless cloud that anyone can run. Start with `haneul up`, or see everything at once with `haneul demo`.",
 )
 
@@ -105,7 +105,9 @@ def status(endpoint: Endpoint = None, as_json: AsJson = False) -> None:
         if as_json:
             show.as_json(answer)
             return
-        show.rows("haneul", ("what", "value"), [(name, _short(value)) for name, value in answer.items()])
+        sandbox = answer.pop("sandbox")
+        answer["sandbox"] = words.tier(sandbox["tier"], sandbox["reasons"])
+        show.facts("haneul", [(name, _short(value)) for name, value in answer.items()])
 
     main_errors(work)
 
@@ -119,11 +121,11 @@ def doctor(as_json: AsJson = False, tier: Annotated[str, typer.Option(help="Try 
     if as_json:
         show.as_json(facts)
         return
-    show.rows(
-        "This machine", ("what", "value"), [(name, _short(value)) for name, value in facts.items() if name != "reasons"]
-    )
-    for reason in facts["reasons"]:
-        print(f"- {reason}")
+    reasons = facts.pop("reasons")
+    pairs = [(name, _short(value)) for name, value in facts.items()]
+    show.facts("This machine", [*pairs, *(("not in force", reason) for reason in reasons)])
+    if facts["sandbox tier"] == "none":
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -212,7 +214,7 @@ def cost(
         if as_json:
             show.as_json(found)
             return
-        show_bill(found)
+        show.bill(found)
 
     main_errors(work)
 
@@ -244,24 +246,16 @@ def version() -> None:
     print(__version__)
 
 
-def show_bill(found: dict[str, Any]) -> None:
-    """A bill as a table with its total, and where the prices come from."""
-    lines = [
-        (line["service"], line["resource"], line["what"], line["quantity"], line["unit"], line["price"], line["amount"])
-        for line in found["lines"]
-    ]
-    lines.append(("total", "", "", "", "", "", found["total"]))
-    show.rows(
-        f"Cost in {found['currency']}",
-        ("service", "resource", "what", "quantity", "unit", "price", "amount"),
-        lines,
-        right=("quantity", "price", "amount"),
-    )
-    print(f"prices: {found['prices']}")
-
-
 def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(sorted(map(str, value), key=words.by_version))
+        case dict():
+            return ", ".join(f"{name} ({value[name]})" for name in sorted(value, key=words.by_version))
+        case _:
+            return str(value)
 
 
 def _clock(start_ms: float) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,13 +15,20 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from . import demo_deploy, show
+from . import demo_deploy, show, words
 from .ask import NotRunning, ask
 from .invoke import client
 
 START_TIMEOUT_S = 30.0
 WAIT_TIMEOUT_S = 120.0
 POLL_S = 0.05
+STARTS = {
+    "warm": "an environment that had run before",
+    "fork": "a sandbox made on the spot, from an interpreter that runs",
+    "snapshot": "forked from a sandbox that had the handler imported",
+    "pool": "a sandbox that was kept ready",
+    "exec": "an interpreter started for it",
+}
 SOURCE, TARGET = demo_deploy.SOURCE, demo_deploy.TARGET
 
 
@@ -90,26 +98,35 @@ def run_demo(*, count: int, crash: bool, keep: bool, out: Path | None) -> None:
     out = out or example / "out"
     folder = Path(mkdtemp(prefix="haneul-demo-"))
     cloud = Running(folder)
+    done = False
     try:
-        _say(f"cloud      up in {cloud.start() * 1000:.0f} ms at {cloud.url}, state in {folder}")
+        show.heading(
+            "haneul demo", "pictures go into a bucket; each starts a function, which writes a thumbnail to another"
+        )
+        show.step(
+            "cloud",
+            f"up in {cloud.start() * 1000:.0f} ms at {cloud.url}",
+            "a process of its own, as `haneul up` starts it",
+        )
         sandbox = ask(cloud.url, "/_haneul/status")["sandbox"]
-        _say(f"sandbox    {sandbox['tier']}" + (f": {sandbox['reasons'][0]}" if sandbox["reasons"] else ""))
+        show.step("sandbox", words.tier(sandbox["tier"], sandbox["reasons"]))
         pictures = _pictures(example, folder / "pictures", count)
         with _errors_of_tools():
-            demo_deploy.deploy(cloud.url, example, folder, _say)
+            demo_deploy.deploy(cloud.url, example, folder)
             _upload(cloud, pictures, crash=crash)
             made = _wait(cloud.url, count)
             _fetch(cloud.url, made, out)
         _report(cloud.url, pictures, made, out)
         if keep:
-            _say(f"\nThe cloud is still up: haneul status --endpoint {cloud.url}. Stop it with: kill {cloud.pid}")
+            show.step("running", f"haneul status --endpoint {cloud.url}", f"stop it: kill {cloud.pid}")
+        done = True
     finally:
         if not keep:
             cloud.stop()
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
+        if done and not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif not done:
+            print(f"state and log of the cloud are left in {folder}", file=sys.stderr)
 
 
 def _example() -> Path:
@@ -133,7 +150,8 @@ def _pictures(example: Path, folder: Path, count: int) -> list[Path]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     made: list[Path] = module.make_images(folder, count)
-    _say(f"pictures   {count} made: {sum(path.stat().st_size for path in made) / 1e6:.1f} MB of JPEG, PNG and WebP")
+    size_mb = sum(path.stat().st_size for path in made) / 1e6
+    show.step("pictures", f"{count} made, {size_mb:.1f} MB", "JPEG, PNG and WebP")
     return made
 
 
@@ -149,8 +167,8 @@ def _errors_of_tools() -> Iterator[None]:
 
 def _bar(title: str) -> Progress:
     return Progress(
-        TextColumn(f"{title:10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=show.console,
-        disable=not sys.stdout.isatty(),
+        TextColumn(f"[cyan]{title:10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=show.console,
+        disable=not sys.stdout.isatty(), transient=True,
     )  # fmt: skip
 
 
@@ -161,13 +179,12 @@ def _upload(cloud: Running, pictures: list[Path], *, crash: bool) -> None:
         for number, path in enumerate(pictures):
             if crash and number == (len(pictures) + 1) // 2:
                 cloud.kill()
-                _say(
-                    f"crash      SIGKILL after {number} acknowledged uploads; up again in {cloud.start() * 1000:.0f} ms"
-                )
+                again_ms = cloud.start() * 1000
+                show.step("crash", f"SIGKILL after {number} acknowledged uploads; up again in {again_ms:.0f} ms")
                 s3 = client(cloud.url, "s3", "us-east-1")
             s3.upload_file(str(path), SOURCE, path.name)
             bar.advance(task)
-    _say(f"upload     {len(pictures)} pictures into s3://{SOURCE}")
+    show.step("upload", f"{len(pictures)} pictures into s3://{SOURCE}", "with boto3; each answer means: on disk")
 
 
 def _wait(url: str, count: int) -> dict[str, dict[str, Any]]:
@@ -184,7 +201,8 @@ def _wait(url: str, count: int) -> dict[str, dict[str, Any]]:
                 missing = f"{count - len(listed)} thumbnails are missing after {WAIT_TIMEOUT_S:.0f} s"
                 raise DemoFailed(f"{missing}; see haneul logs thumbnails --endpoint {url}")
             time.sleep(POLL_S)
-    _say(f"thumbnails {count} in s3://{TARGET}, {time.monotonic() - began:.2f} s after the last upload")
+    took_s = time.monotonic() - began
+    show.step("thumbnails", f"{count} in s3://{TARGET}, {took_s:.2f} s after the last upload")
     return {entry["Key"]: s3.head_object(Bucket=TARGET, Key=entry["Key"]) for entry in listed}
 
 
@@ -205,19 +223,32 @@ def _report(url: str, pictures: list[Path], made: dict[str, dict[str, Any]], out
         lines.append((
             path.name, f"{path.stat().st_size:,}", f"{head['Metadata']['width']}x{head['Metadata']['height']}",
             f"{head['ContentLength']:,}", run.get("start", "?"), init,
-            f"{run.get('duration_us', 0) / 1000:.1f}", run.get("peak_memory_mb", ""),
+            f"{run.get('duration_us', 0) / 1000:.1f}", run.get("peak_memory_mb") or "–",
         ))  # fmt: skip
-    print()
+    show.heading("Runs", "one for each picture, in a sandbox of its own")
     show.rows(
-        "Thumbnails", ("picture", "bytes", "thumbnail", "bytes out", "start", "init ms", "run ms", "peak MB"), lines,
-        right=("bytes", "bytes out", "init ms", "run ms", "peak MB"),
+        "", ("picture", "bytes", "thumbnail", "bytes out", "start", "init ms", "run ms", "peak MB"), lines,
+        right=("bytes", "bytes out", "init ms", "run ms", "peak MB"), plain=False,
     )  # fmt: skip
+    used = {run.get("start", "") for run in runs.values()}
+    show.remark("start: " + "; ".join(f"{name} = {said}" for name, said in STARTS.items() if name in used))
     traces = [run["trace_id"] for run in runs.values() if run.get("trace_id")]
     if traces:
-        _say("\nOne of the runs, hop by hop")
-        show.waterfall(ask(url, f"/_haneul/traces/{traces[0]}")["spans"])
-    from .commands import show_bill
+        show.heading("Trace", "one of the runs, hop by hop; each bar begins and ends where its hop did")
+        show.waterfall(ask(url, f"/_haneul/traces/{traces[-1]}")["spans"])
+    found = ask(url, "/_haneul/cost?since=1d")
+    show.heading("What this run would have cost on AWS", "priced line by line from what was metered")
+    show.bill(found, plain=False)
+    if float(found["total"]) > 0:
+        show.remark(f"one dollar pays for {1 / float(found['total']):,.0f} such runs")
+    show.heading("Done")
+    show.step("thumbnails", str(out))
+    show.step("next", f"{_command()} up", "your own cloud, from this folder; the README shows what to do with it")
 
-    _say("\nWhat this run would have cost on AWS")
-    show_bill(ask(url, "/_haneul/cost?since=1d"))
-    _say(f"\nThe thumbnails are in {out}")
+
+def _command() -> str:
+    """How this command was called, as short as it can be said from here."""
+    called = Path(sys.argv[0])
+    if called.name != "haneul":
+        return "haneul"
+    return str(called.relative_to(Path.cwd())) if called.is_relative_to(Path.cwd()) else str(called)

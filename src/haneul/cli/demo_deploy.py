@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+from . import show
 from .invoke import client
 
 SOURCE, TARGET, FUNCTION = "pictures", "thumbnails", "thumbnails"
@@ -30,7 +31,7 @@ class ToolFailed(Exception):
     """A command of the AWS CLI failed; the message is what it printed."""
 
 
-def deploy(url: str, example: Path, folder: Path, say: Callable[[str], None]) -> None:
+def deploy(url: str, example: Path, folder: Path) -> None:
     """Buckets, role, function, permission and notification. Raises botocore's errors, or ToolFailed."""
     _aws(url, folder, "s3", "mb", f"s3://{SOURCE}")
     _aws(url, folder, "s3", "mb", f"s3://{TARGET}")
@@ -65,8 +66,9 @@ def deploy(url: str, example: Path, folder: Path, say: Callable[[str], None]) ->
     }
     _aws(url, folder, "s3api", "put-bucket-notification-configuration", "--bucket", SOURCE,
          "--notification-configuration", json.dumps(notification))  # fmt: skip
-    say(
-        f"deployed   function thumbnails ({package.stat().st_size / 1e6:.1f} MB of code), two buckets, a role, a notification"
+    size_mb = package.stat().st_size / 1e6
+    show.step(
+        "deployed", f"a function ({size_mb:.1f} MB of code), two buckets, a role, a notification", "with boto3 and aws"
     )
 
 

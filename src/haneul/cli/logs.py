@@ -6,7 +6,7 @@ import sys
 import time
 from urllib.parse import urlencode
 
-from .ask import ask
+from .ask import Refused, ask
 
 POLL_S = 0.5
 
@@ -14,14 +14,24 @@ POLL_S = 0.5
 def show_logs(
     url: str, group: str, *, follow: bool, lines: int, account: str | None, region: str | None, as_json: bool
 ) -> None:
-    """Print events as `time stream-end text`; a bare function name means its own group."""
+    """Print events as `time stream-end text`; a bare function name means its own group.
+
+    To follow a group that is not there yet is to wait for it.
+    """
     name = group if group.startswith("/") else f"/aws/lambda/{group}"
     query = {"group": name, "limit": str(lines), "account": account, "region": region}
-    position = _print(url, query, as_json)
+    position = None
     try:
-        while follow:
+        while True:
+            try:
+                position = _print(url, {**query, "after": position}, as_json) or position
+            except Refused as error:
+                if not follow or error.status != 404:
+                    raise
+            if not follow:
+                return
             time.sleep(POLL_S)  # a client at a terminal, outside the cloud: there is no clock to be given
-            position = _print(url, {**query, "limit": "1000", "after": position}, as_json) or position
+            query["limit"] = "1000"
     except KeyboardInterrupt:
         return
 

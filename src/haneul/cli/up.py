@@ -11,7 +11,10 @@ from haneul.app import Cloud, build
 from haneul.base.config import Config, load_config
 from haneul.base.errors import Failure
 
+from . import words
 from .running import write_running
+
+FOR_COMMANDS = ("HANEUL_ENDPOINT", "HANEUL_ADMIN_TOKEN")
 
 
 def run(flags: dict[str, Any]) -> int:
@@ -22,6 +25,9 @@ def run(flags: dict[str, Any]) -> int:
     except Failure as error:
         print(f"haneul: {error.noun} {error.name}: {error.reason}", file=sys.stderr)
         return 2
+    for name in sorted(os.environ):
+        if name.startswith("HANEUL_") and name[7:].lower() not in Config.__struct_fields__ and name not in FOR_COMMANDS:
+            print(f"haneul: {name} is no setting; see docs/configuration.md", file=sys.stderr)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_serve(config))
@@ -52,7 +58,7 @@ async def _serve(config: Config) -> int:
         loop.add_signal_handler(number, stop.set)
     try:
         await cloud.start()
-        with write_running(config.data_dir, cloud.url):
+        with write_running(config.data_dir, cloud.url, directory=cloud.directory, ca=cloud.ca):
             print(banner(cloud), file=sys.stderr, flush=True)
             await stop.wait()
             print("stopping: finishing what is in flight (Ctrl-C again to leave at once)", file=sys.stderr, flush=True)
@@ -66,19 +72,23 @@ async def _serve(config: Config) -> int:
 def banner(cloud: Cloud) -> str:
     """What a person wants to know at the start."""
     config = cloud.config
-    capabilities = cloud.sandbox.capabilities
-    kept = "in memory, gone when it stops" if config.ephemeral else f"kept in {config.data_dir}"
+    known = cloud.sandbox.capabilities
     lines = [
-        f"haneul is up at {cloud.url}",
-        f"  mode       {'secure: signatures verified, decisions enforced' if config.secure else 'developer: any credentials'}",
-        f"  state      {kept}",
-        f"  sandbox    {capabilities.tier}" + ("" if not capabilities.reasons else f" ({capabilities.reasons[0]})"),
-        f"  runtimes   {', '.join(sorted(capabilities.runtimes)) or 'none found'}",
-        f"  try        aws --endpoint-url {cloud.url} s3 mb s3://hello     stop: Ctrl-C",
+        ("mode", "secure: signatures verified, decisions enforced" if config.secure else "developer: any credentials"),
+        ("state", "in memory, gone when it stops" if config.ephemeral else f"kept in {config.data_dir.absolute()}"),
+        ("sandbox", words.tier(known.tier, known.reasons)),
+        ("runtimes", ", ".join(sorted(known.runtimes, key=words.by_version)) or "none found"),
     ]
     if cloud.new_root_key is not None:
-        lines.insert(
-            1,
-            f"  root key   {cloud.new_root_key} (secret in {config.data_dir / 'root-credentials'}; readable by you only)",
+        lines.append(
+            ("root key", f"{cloud.new_root_key}; secret in {cloud.directory / 'root-credentials'}, for you only")
         )
-    return "\n".join(lines)
+    bundle = ""
+    if cloud.ca is not None:
+        lines.append(("CA", f"{cloud.ca} (clients trust it with AWS_CA_BUNDLE, verify= or --ca-bundle)"))
+        bundle = f" --ca-bundle {cloud.ca}"
+    lines.append(("try", f"aws --endpoint-url {cloud.url}{bundle} s3 mb s3://hello"))
+    lines.append(("stop", "Ctrl-C"))
+    bold, dim, plain = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if sys.stderr.isatty() else ("", "", "")
+    head = f"{bold}haneul is up at {cloud.url}{plain}"
+    return "\n".join([head, *(f"  {dim}{name:9}{plain} {text}" for name, text in lines)])

@@ -46,7 +46,7 @@ class AdminFace:
         try:
             result = await answer(query)
         except NotFound as error:
-            return _json(404, {"message": str(error)})
+            return _json(404, {"message": str(error) if error.reason else f"{error}: there is none"})
         except Invalid as error:
             return _json(400, {"message": str(error)})
         except Failure as error:

@@ -1,6 +1,7 @@
 """What the admin interface answers: health, status, runs, traces, logs, cost, reset."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
 from haneul import __version__
@@ -100,7 +101,7 @@ class Answers:
     async def cost(self, query: dict[str, str]) -> Any:
         now_ms = self._cloud.env.now_ms()
         return await self._cloud.engines.billing.cost(
-            self._scope(query), now_ms - age_ms(query.get("since", "30d")), now_ms
+            self._scope(query), since_ms(query.get("since", "30d"), now_ms), now_ms
         )
 
     async def code(self, query: dict[str, str]) -> Any:
@@ -118,12 +119,15 @@ class Answers:
         return Scope(query.get("account") or config.account, query.get("region") or config.region)
 
 
-def age_ms(text: str) -> int:
-    """Milliseconds of "15m", "2h", "30d", "45s". Raises Invalid."""
+def since_ms(text: str, now_ms: int) -> int:
+    """Epoch milliseconds of "15m" ago (also s, h, d), or of an ISO date or time, local unless it says. Raises Invalid."""
     number, unit = text[:-1], text[-1:]
-    if unit not in UNITS_S or not number.isdigit() or len(number) > 6:
-        raise Invalid("since", text, "a number with s, m, h or d behind it, such as 15m")
-    return int(number) * UNITS_S[unit] * 1000
+    if unit in UNITS_S and number.isdigit() and len(number) <= 6:
+        return now_ms - int(number) * UNITS_S[unit] * 1000
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1000)
+    except (ValueError, OverflowError, OSError) as error:
+        raise Invalid("since", text, "15m, 2h, 7d, or a date or time such as 2026-11-01 is meant") from error
 
 
 def _limit(query: dict[str, str], default: int) -> int:
