@@ -6,8 +6,9 @@ from pathlib import Path
 
 from haneul.base.config import Config
 from haneul.base.env import Env
-from haneul.base.finished import Finished, Logged, Observer
+from haneul.base.finished import Observer
 from haneul.base.log import Log
+from haneul.base.relay import Relay
 from haneul.clouds.aws.dress import LambdaDress, RoleCredentials
 from haneul.clouds.aws.events import ENCODERS
 from haneul.clouds.aws.managed import AwsProvider
@@ -35,21 +36,6 @@ from haneul.storage.disk import DiskBlobs
 from haneul.storage.outbox import Delivery
 from haneul.storage.sqlite import open_store
 from haneul.storage.store import Schema, Store
-
-
-class Observers:
-    """Passes what ended and what was written on to every observing engine."""
-
-    def __init__(self, each: tuple[Observer, ...]) -> None:
-        self._each = each
-
-    def finished(self, record: Finished) -> None:
-        for observer in self._each:
-            observer.finished(record)
-
-    def logged(self, record: Logged) -> None:
-        for observer in self._each:
-            observer.logged(record)
 
 
 class Files:
@@ -137,11 +123,12 @@ def build_rooms(
 ) -> Rooms:
     """Open every store of the data folder and join the engines. Raises Damaged or Unavailable from storage."""
     store = files.store
-    logs = LogsEngine(store(LOGS), env, log)
-    metrics = MetricsEngine(store(METRICS), env, log)
-    traces = TracesEngine(store(TRACES), env, log)
-    billing = BillingEngine(store(BILLING), env, log)
-    observer = Observers((logs, metrics, traces, billing))
+    observer = Relay(env)
+    logs = LogsEngine(store(LOGS), env, log, ahead=observer.pass_on)
+    metrics = MetricsEngine(store(METRICS), env, log, ahead=observer.pass_on)
+    traces = TracesEngine(store(TRACES), env, log, ahead=observer.pass_on)
+    billing = BillingEngine(store(BILLING), env, log, ahead=observer.pass_on)
+    observer.join((logs, metrics, traces, billing))
 
     identity = IdentityEngine(store(IDENTITY), env, log=log, provider=AwsProvider())
     object_blobs = files.blobs("objects")

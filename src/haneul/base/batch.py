@@ -17,13 +17,23 @@ class Batch(Generic[T]):
 
     At most OBSERVER_BUFFER_MAX records wait: what comes on top is dropped, counted and logged. When write raises
     Unavailable the records wait for the next turn; any other failure costs the records that write was given.
+    ahead: called at the beginning of every flush, to fetch what still waits before this batch.
     """
 
-    def __init__(self, env: Env, log: Log, name: str, write: Callable[[list[T]], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        env: Env,
+        log: Log,
+        name: str,
+        write: Callable[[list[T]], Awaitable[None]],
+        *,
+        ahead: Callable[[], None] | None = None,
+    ) -> None:
         self._env = env
         self._log = log
         self._name = name
         self._write = write
+        self._ahead = ahead
         self._waiting: list[T] = []
         self._dropped = 0
         self._timer: Timer | None = None
@@ -41,6 +51,8 @@ class Batch(Generic[T]):
 
     async def flush(self) -> None:
         """Everything that was added before this call is written after it (unless writing it fails)."""
+        if self._ahead is not None:
+            self._ahead()
         async with self._turn:
             if self._timer is not None:
                 self._timer.cancel()

@@ -1,6 +1,7 @@
 """BillingEngine: what ran, counted in the units that are billed, and priced when somebody asks."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -29,9 +30,9 @@ Uses = list[tuple[str, str, int]]
 class BillingEngine:
     """An Observer. Quantities are summed per minute in memory and added to their rows in batches."""
 
-    def __init__(self, store: Store, env: Env, log: Log) -> None:
+    def __init__(self, store: Store, env: Env, log: Log, *, ahead: Callable[[], None] | None = None) -> None:
         self._store = store
-        self._batch: Batch[Finished | Logged] = Batch(env, log, "billing", self._write)
+        self._batch: Batch[Finished | Logged] = Batch(env, log, "billing", self._write, ahead=ahead)
         self._sheet: PriceSheet | None = None
 
     async def start(self) -> None:

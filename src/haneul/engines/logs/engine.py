@@ -1,6 +1,6 @@
 """The logs engine: groups, streams and events; fed by callers (put) and, as an Observer, by functions (logged)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -37,13 +37,13 @@ class Accepted(msgspec.Struct, frozen=True):
 class LogsEngine:
     """groups holds the operations on groups and streams; the rest is here. Reading sees what was logged before it."""
 
-    def __init__(self, store: Store, env: Env, log: Log) -> None:
+    def __init__(self, store: Store, env: Env, log: Log, *, ahead: Callable[[], None] | None = None) -> None:
         self.groups = Groups(store, env)
         self._store = store
         self._env = env
         self._writer = Writer(store, env)
         self._tails = Tails(env)
-        self._batch: Batch[Logged] = Batch(env, log, "logs", self._write_logged)
+        self._batch: Batch[Logged] = Batch(env, log, "logs", self._write_logged, ahead=ahead)
         self._log = log
         self._sweeping: Timer | None = None
 

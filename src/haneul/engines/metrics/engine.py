@@ -1,7 +1,7 @@
 """MetricsEngine: how often, how long, how many failed: per minute, for each function, operation and delivery."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import reduce
 
 import msgspec
@@ -9,7 +9,7 @@ import msgspec
 from haneul.base.batch import Batch
 from haneul.base.env import Env
 from haneul.base.finished import Delivered, Finished, Invoked, Logged, Requested
-from haneul.base.limits import METRIC_SERIES_MAX, SCAN_MAX_ROWS
+from haneul.base.limits import METRIC_SERIES_MAX, METRICS_CHUNK_RECORDS, SCAN_MAX_ROWS
 from haneul.base.log import Log
 from haneul.base.scope import Scope
 from haneul.storage import keys
@@ -32,9 +32,10 @@ class Point(msgspec.Struct, frozen=True):
 class MetricsEngine:
     """An Observer. Values of the same minute are added up in memory and merged into their rows in batches."""
 
-    def __init__(self, store: Store, env: Env, log: Log) -> None:
+    def __init__(self, store: Store, env: Env, log: Log, *, ahead: Callable[[], None] | None = None) -> None:
         self._store = store
-        self._batch: Batch[Finished] = Batch(env, log, "metrics", self._write)
+        self._env = env
+        self._batch: Batch[Finished] = Batch(env, log, "metrics", self._write, ahead=ahead)
         self._series: set[tuple[Scope, str, str, str]] = set()
 
     async def start(self) -> None:
@@ -85,7 +86,9 @@ class MetricsEngine:
 
     async def _write(self, records: list[Finished]) -> None:
         values: dict[tuple[Scope, str, str, str, int], list[float]] = defaultdict(list)
-        for record in records:
+        for number, record in enumerate(records, 1):
+            if not number % METRICS_CHUNK_RECORDS:
+                await self._env.sleep(0)  # requests go first
             minute = int(record.started_ms) // 60_000
             for source, name, resource, value in values_of(record):
                 values[record.scope, source, name, resource, minute].append(value)

@@ -1,28 +1,37 @@
 """TracesEngine: every hop of every request, by trace; and the latest runs of a function."""
 
 from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from haneul.base.batch import Batch
 from haneul.base.env import Env, Timer
 from haneul.base.errors import NotFound
 from haneul.base.finished import Delivered, Finished, Invoked, Logged, Requested
-from haneul.base.limits import SCAN_MAX_ROWS, TRACE_KEEP_S, TRACE_SPANS_MAX, TRACE_SWEEP_ROWS, TRACE_SWEEP_S
+from haneul.base.limits import (
+    SCAN_MAX_ROWS,
+    TRACE_KEEP_S,
+    TRACE_PAGE_ROWS,
+    TRACE_ROW_RECORDS,
+    TRACE_SPANS_MAX,
+    TRACE_SWEEP_ROWS,
+    TRACE_SWEEP_S,
+)
 from haneul.base.log import Log
 from haneul.base.scope import Scope
 from haneul.storage import keys
-from haneul.storage.store import Range, Store, Txn, within
+from haneul.storage.store import Range, Space, Store, Txn, within
 
 from .records import RUNS, TRACES, Spans, runs_key, trace_key
 
 
 class TracesEngine:
-    """An Observer. Rows are written in batches: one per trace, one per function with runs."""
+    """An Observer. Rows are written in batches: one per slice of time, one per function with runs."""
 
-    def __init__(self, store: Store, env: Env, log: Log) -> None:
+    def __init__(self, store: Store, env: Env, log: Log, *, ahead: Callable[[], None] | None = None) -> None:
         self._store = store
         self._env = env
-        self._batch: Batch[Finished] = Batch(env, log, "traces", self._write)
+        self._batch: Batch[Finished] = Batch(env, log, "traces", self._write, ahead=ahead)
         self._written = 0
         self._sweeping: Timer | None = None
 
@@ -49,24 +58,27 @@ class TracesEngine:
         """The latest traces, newest first: trace_id, name, start_ms, duration_us, spans, outcome."""
         await self.flush()
         found: dict[str, list[Finished]] = {}
-        rows = await self._store.scan(
-            TRACES, within(keys.pack(scope.account, scope.region), reverse=True), SCAN_MAX_ROWS
-        )
-        for key, row in rows:
-            trace_id = str(keys.unpack(key, "sss")[2])
-            if trace_id not in found and len(found) == limit:
+        everything = within(keys.pack(scope.account, scope.region), reverse=True)
+        last = ""
+        async for second, records in self._backward(everything):
+            if second != last and len(found) >= limit:
                 break
-            found.setdefault(trace_id, []).extend(row.records)
+            last = second
+            for record in records:
+                found.setdefault(record.trace.trace_id, []).append(record)
         listed = [summary(trace_id, records) for trace_id, records in found.items()]
-        return sorted(listed, key=lambda one: -one["start_ms"])
+        return sorted(listed, key=lambda one: -one["start_ms"])[:limit]
 
     async def get(self, scope: Scope, trace_id: str) -> list[Finished]:
         """All records of a trace, by their start. Raises NotFound."""
         await self.flush()
-        rows = await self._store.scan(TRACES, within(trace_key(scope, trace_id)), SCAN_MAX_ROWS)
-        if not rows:
+        records: list[Finished] = []
+        async for _, spans in self._backward(within(trace_key(scope, trace_id), reverse=True)):
+            records += (record for record in spans if record.trace.trace_id == trace_id)
+            if len(records) >= TRACE_SPANS_MAX:
+                break
+        if not records:
             raise NotFound("trace", trace_id, "no request of this account and region has it")
-        records = [record for _, row in rows for record in row.records]
         return sorted(records[:TRACE_SPANS_MAX], key=lambda record: record.started_ms)
 
     async def waterfall(self, scope: Scope, trace_id: str) -> dict[str, Any]:
@@ -99,6 +111,16 @@ class TracesEngine:
         while await self._store.transact(work, scans=(TRACES, RUNS)):
             pass
 
+    async def _backward(self, span: Range) -> AsyncIterator[tuple[str, list[Finished]]]:
+        """(second of the traces' start, spans) of each row, the last row first; at most SCAN_MAX_ROWS rows."""
+        for _ in range(SCAN_MAX_ROWS // TRACE_PAGE_ROWS):
+            rows = await self._store.scan(TRACES, span, TRACE_PAGE_ROWS)
+            for key, row in rows:
+                yield str(keys.unpack(key, "sss")[2])[:8], row.records
+            if len(rows) < TRACE_PAGE_ROWS:
+                return
+            span = Range(span.start, rows[-1][0], reverse=True)
+
     async def _write(self, records: list[Finished]) -> None:
         traces: dict[bytes, list[Finished]] = defaultdict(list)
         runs: dict[bytes, list[Finished]] = defaultdict(list)
@@ -106,13 +128,18 @@ class TracesEngine:
             traces[trace_key(record.scope, record.trace.trace_id)].append(record)
             if isinstance(record.what, Invoked):
                 runs[runs_key(record.scope, record.what.function)].append(record)
-        self._written += 1
-        suffix = keys.pack(self._env.now_ms(), self._written)
+        now_ms = self._env.now_ms()
+        rows: list[tuple[Space[Spans], bytes, Spans]] = []
+        for space, grouped in ((TRACES, traces), (RUNS, runs)):
+            for start, together in grouped.items():
+                for at in range(0, len(together), TRACE_ROW_RECORDS):
+                    self._written += 1
+                    key = start + keys.pack(now_ms, self._written)
+                    rows.append((space, key, Spans(together[at : at + TRACE_ROW_RECORDS])))
 
         def work(txn: Txn) -> None:
-            for space, grouped in ((TRACES, traces), (RUNS, runs)):
-                for start, together in grouped.items():
-                    txn.put(space, start + suffix, Spans(together))
+            for space, key, spans in rows:
+                txn.put(space, key, spans)
 
         await self._store.transact(work)
 
