@@ -193,7 +193,7 @@ async def test_secrets_do_not_show_when_printed(identity: IdentityEngine) -> Non
     assert session.token not in shown
 
 
-async def test_a_session_ends_at_its_time_and_its_row_is_swept(
+async def test_an_expired_session_is_known_as_such_until_its_row_is_swept(
     identity: IdentityEngine, store: Store, env: ManualEnv
 ) -> None:
     await identity.roles.create(HERE, "r")
@@ -205,8 +205,12 @@ async def test_a_session_ends_at_its_time_and_its_row_is_swept(
 
     await env.advance(1)
 
-    assert identity.credential(session.key) is None
+    known = identity.credential(session.key)
+    assert known is not None and known.expires_ms == env.now_ms()
+    assert identity.sessions.find(HERE.account, session.key) is None
+    await env.advance(limits.SESSION_KEPT_S)
     await asyncio.wait_for(swept.wait(), 10)
+    assert identity.credential(session.key) is None
     assert await store.scan(SESSIONS, within(b""), 10) == []
 
 

@@ -59,7 +59,8 @@ class IdentityEngine:
         return self._book.generation(account)
 
     def credential(self, key_id: str) -> Credential | None:
-        """What to check a signature with; None for a key that is unknown, inactive or expired."""
+        """What to check a signature with; None for a key that is unknown or inactive. One that has expired is known for
+        a while yet, so that its holder hears that it has expired: whoever believes it looks at expires_ms."""
         if key_id not in self._key_accounts:
             return None
         if self._credentials_version != self._book.version:
@@ -73,9 +74,6 @@ class IdentityEngine:
             if len(self._credentials) >= SESSIONS_MAX:
                 self._credentials.clear()
             self._credentials[key_id] = known
-        if known.expires_ms is not None and known.expires_ms <= self._env.now_ms():
-            del self._credentials[key_id]
-            return None
         return known
 
     def _look_up(self, key_id: str) -> Credential | None:

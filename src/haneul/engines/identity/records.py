@@ -12,7 +12,7 @@ class Credential(msgspec.Struct, frozen=True):
     """What a signature is checked with, and whose it is.
 
     session_token  "" for a key that lasts; otherwise the request must carry exactly this token
-    expires_ms     epoch milliseconds; None for a key that lasts. credential() never returns an expired one
+    expires_ms     epoch milliseconds; None for a key that lasts. credential() returns expired ones too
     """
 
     secret: str

@@ -8,7 +8,7 @@ import msgspec
 
 from haneul.base.env import Env, Timer
 from haneul.base.errors import Failure, Throttled
-from haneul.base.limits import LENT_CREDENTIALS_MAX, SESSION_SWEEP_S, SESSIONS_MAX
+from haneul.base.limits import LENT_CREDENTIALS_MAX, SESSION_KEPT_S, SESSION_SWEEP_S, SESSIONS_MAX
 from haneul.base.log import Log
 from haneul.base.scope import Scope
 
@@ -23,7 +23,7 @@ _TOKEN_BYTES = 240
 
 
 class Sessions:
-    """At most SESSIONS_MAX at a time; expired ones are swept away."""
+    """At most SESSIONS_MAX at a time; expired ones are swept away after another SESSION_KEPT_S."""
 
     def __init__(self, book: Book, env: Env, log: Log, provider: Provider, roles: Holders) -> None:
         self._book = book
@@ -39,7 +39,7 @@ class Sessions:
     def start(self) -> None:
         """Take over what the book has loaded."""
         for account in self._book.accounts():
-            self._due.extend((row.expires_ms, account, row.key) for row in self._book.table(SESSIONS, account))
+            self._due.extend((_gone_ms(row), account, row.key) for row in self._book.table(SESSIONS, account))
         heapq.heapify(self._due)
         self._wait()
 
@@ -119,7 +119,7 @@ class Sessions:
             limit_refs=tuple(limit_refs),
             tags=dict(tags or {}),
         )
-        heapq.heappush(self._due, (session.expires_ms, principal.account, key))
+        heapq.heappush(self._due, (_gone_ms(session), principal.account, key))
         await self._book.add(principal.account, SESSIONS, key, session)
         self._wait()
         return session
@@ -148,3 +148,8 @@ class Sessions:
             if lent.expires_ms <= now_ms:
                 del self._lent[about]
         self._wait()
+
+
+def _gone_ms(session: Session) -> int:
+    """When its row is swept: until then its holder is told that it has expired, rather than that it never was."""
+    return session.expires_ms + int(SESSION_KEPT_S * 1000)

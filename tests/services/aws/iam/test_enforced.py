@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from haneul.base.scope import Scope
+from haneul.engines.identity.principal import Principal
 from tests.cloud import TestCloud, test_config
 
 ACCOUNT = "000000000000"
@@ -52,6 +53,22 @@ def allow(action: str | list[str], resource: str = "*") -> dict[str, Any]:
 def refused(error: pytest.ExceptionInfo[ClientError]) -> tuple[int, str]:
     answer = error.value.response
     return answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"]
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "code"),
+    [("sts", "get_caller_identity", "ExpiredToken"), ("logs", "describe_log_groups", "ExpiredTokenException")],
+)
+def test_credentials_whose_time_is_over_are_said_to_be_expired(
+    secured: TestCloud, service: str, operation: str, code: str
+) -> None:
+    over = secured.run(secured.cloud.engines.identity.sessions.issue(Principal(ACCOUNT, "root"), duration_s=0))
+
+    with pytest.raises(ClientError) as error:
+        getattr(client(secured, service, over.key, over.secret, over.token), operation)()
+
+    assert refused(error)[1] == code
+    assert error.value.response["Error"]["Message"] == "The security token included in the request is expired"
 
 
 def test_a_key_that_nobody_made_is_refused(secured: TestCloud) -> None:
