@@ -21,6 +21,7 @@ from haneul.console.admin import AdminFace, is_admin
 from haneul.console.answers import make_answers
 from haneul.engines import Engines
 from haneul.gateway.http import Request, Response
+from haneul.gateway.router import Router
 from haneul.gateway.server import Server
 from haneul.gateway.tls import make_context
 from haneul.rooms import Files, Rooms, build_rooms
@@ -49,8 +50,7 @@ class Cloud:
         self._server: Server | None = None
         self._files: Files | None = None
         self._rooms: Rooms | None = None
-        self._aws: AwsFace | None = None
-        self._admin: AdminFace | None = None
+        self._router: Router | None = None
         self._lock: OwnerLock | None = None
         self._decided = asyncio.Event()
         self._stopped = False
@@ -69,9 +69,9 @@ class Cloud:
         """Answer a request; while the rooms are being opened, wait for them."""
         if not self._decided.is_set():
             await self._decided.wait()
-        if self._aws is None or self._admin is None:
+        if self._router is None:
             return Response(503, [(b"content-type", b"text/plain")], b"haneul could not start\n")
-        return await (self._admin if is_admin(request) else self._aws).handle(request)
+        return await self._router.handle(request)
 
     async def start(self) -> None:
         """Take the data folder, listen, open the state, go on with what was left, and get the sandboxes ready.
@@ -153,8 +153,9 @@ class Cloud:
             url=self.url,
         )
         await rooms.start()
-        self._aws = AwsFace(rooms.engines, self.config, self.env, self.log, rooms.observer)
-        self._admin = AdminFace(make_answers(self), token=await self._admin_token())
+        aws = AwsFace(rooms.engines, self.config, self.env, self.log, rooms.observer)
+        admin = AdminFace(make_answers(self), token=await self._admin_token())
+        self._router = Router([(is_admin, admin)], default=aws)
         self._decided.set()
 
     async def _admin_token(self) -> str | None:

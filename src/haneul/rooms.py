@@ -6,6 +6,7 @@ from pathlib import Path
 
 from haneul.base.config import Config
 from haneul.base.env import Env
+from haneul.base.errors import Unavailable
 from haneul.base.finished import Observer
 from haneul.base.log import Log
 from haneul.base.relay import Relay
@@ -13,6 +14,8 @@ from haneul.clouds.aws.dress import LambdaDress, RoleCredentials
 from haneul.clouds.aws.events import ENCODERS
 from haneul.clouds.aws.managed import AwsProvider
 from haneul.clouds.aws.report import LambdaReport
+from haneul.cluster.api import Ownership
+from haneul.cluster.single import SingleNode
 from haneul.engines import Engines
 from haneul.engines.billing.engine import BillingEngine
 from haneul.engines.billing.records import SCHEMA as BILLING
@@ -72,14 +75,20 @@ class Files:
 class Rooms:
     """All engines with their stores. start() and stop() once each; reset() whenever."""
 
-    def __init__(self, engines: Engines, files: Files, observer: Observer) -> None:
+    def __init__(self, engines: Engines, files: Files, observer: Observer, ownership: Ownership) -> None:
         self.engines = engines
         self.observer = observer
         self._files = files
+        self._ownership = ownership
         self._closing = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
         """Load what must be in memory, go on with what was left: deliveries last, when their targets are there."""
+        for kind in self._files.stores:
+            lease = await self._ownership.claim(kind)
+            if lease is None:
+                raise Unavailable("state", kind, "another member of the cluster owns it")
+            self._closing.push_async_callback(self._ownership.release, lease)
         each = self.engines
         for engine in (
             each.identity, each.logs, each.metrics, each.traces, each.billing, each.objects, each.functions, each.delivery,
@@ -173,7 +182,7 @@ def build_rooms(
         traces=traces,
         billing=billing,
     )
-    return Rooms(engines, files, observer)
+    return Rooms(engines, files, observer, SingleNode())
 
 
 def egress(config: Config) -> str:
