@@ -164,6 +164,7 @@ class Authoriser:
         policies = self._policies.get(service)
         if self._secure and principal.kind == "root" and action == "sts:AssumeRole":
             raise AwsError("AccessDenied", "Roles may not be assumed by root accounts.", 403)
+        generation = policies.generation() if policies is not None else 0
         found = await policies.find(call.scope, resource) if policies is not None else None
         owner = (found.owner if found is not None else account_in(resource)) or call.scope.account
         stamp = self._stamp(principal, action, owner)
@@ -175,7 +176,9 @@ class Authoriser:
             decision = ALLOWED
         if action in _UNLOCKS and principal.kind == "root" and principal.account == owner:
             decision = ALLOWED
-        if all(map(is_lasting, decision.consulted)):
+        # What changed while it was being looked up may or may not have been seen: such a decision is for this call only.
+        unchanged = policies is None or policies.generation() == generation
+        if unchanged and all(map(is_lasting, decision.consulted)):
             if len(self._known) >= DECISION_CACHE_MAX:
                 self._known.clear()
             self._known[principal, action, resource] = _Known(decision, owner, stamp)

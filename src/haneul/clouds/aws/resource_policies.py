@@ -10,6 +10,7 @@ from haneul.base.errors import Invalid
 from haneul.base.limits import RESOURCE_POLICY_CACHE_MAX
 from haneul.base.scope import Scope
 from haneul.clouds.aws.authorise import ResourcePolicies, ResourcePolicy
+from haneul.clouds.aws.function_policies import FunctionPolicies
 from haneul.clouds.aws.policies import parse_policy
 from haneul.engines.identity.pattern import ANY
 from haneul.engines.identity.policy import Policy, Principals, Statement
@@ -24,7 +25,7 @@ _SHUT = Policy((Statement("deny", ((ANY,),), principals=Principals(everyone=True
 
 def resource_policies(engines: "Engines") -> Mapping[str, ResourcePolicies]:
     """Every service whose resources carry policies, by the prefix of its actions."""
-    return {"s3": BucketPolicies(engines.objects)}
+    return {"s3": BucketPolicies(engines.objects), "lambda": FunctionPolicies(engines.functions)}
 
 
 class BucketPolicies:

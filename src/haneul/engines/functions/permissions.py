@@ -63,6 +63,10 @@ class Permissions:
             raise NotFound("policy", name)
         return policy, function.revision
 
+    async def find(self, scope: Scope, name: str, number: int) -> Policy | None:
+        """The statements; None when there are none, or no such version. Registry.version rises when they change."""
+        return await self._store.get(POLICIES, version_key(scope, name, number))
+
     async def _change(self, scope: Scope, name: str, number: int, revision: str, change: Change) -> None:
         await self._registry.settled(scope, name, number)
         space: Space[Function] = FUNCTIONS if number == HEAD else VERSIONS

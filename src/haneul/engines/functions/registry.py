@@ -82,6 +82,11 @@ class Registry:
         self._generation = 0
         self._settling: dict[tuple[Scope, str, int], asyncio.Task[None]] = {}
 
+    @property
+    def version(self) -> int:
+        """Rises after every committed change of any function, its permissions included."""
+        return self._generation
+
     async def create(
         self,
         scope: Scope,

@@ -68,3 +68,44 @@ def test_a_role_may_not_be_changed_to_one_that_does_not_exist(
     for role in ("arn:aws:iam::000000000000:role/nobody", "nonsense"):
         code, status, _ = refusal(client.update_function_configuration, FunctionName="who", Role=role)
         assert (code, status) in (("InvalidParameterValueException", 400), ("ValidationException", 400))
+
+
+OTHER = "111111111111"
+INVOKE = {"Effect": "Allow", "Action": "lambda:*", "Resource": "*"}
+
+
+@pytest.fixture(scope="module")
+def stranger(secure: TestCloud) -> Any:
+    """The client of a user in another account, whom its own account allows everything of Lambda."""
+    identity = secure.cloud.rooms.engines.identity
+    key, secret = secure.run(identity.root_credentials(Scope(OTHER, "us-east-1")))
+    iam = secure.client("iam", aws_access_key_id=key, aws_secret_access_key=secret)
+    iam.create_user(UserName="stranger")
+    document = json.dumps({"Version": "2012-10-17", "Statement": [INVOKE]})
+    iam.put_user_policy(UserName="stranger", PolicyName="p", PolicyDocument=document)
+    made = iam.create_access_key(UserName="stranger")["AccessKey"]
+    return secure.client("lambda", aws_access_key_id=made["AccessKeyId"], aws_secret_access_key=made["SecretAccessKey"])
+
+
+@pytest.fixture
+def shared(secure: TestCloud, root: dict[str, str], name: str) -> str:
+    """The ARN of a function of another account than the stranger's."""
+    role = secure.client("iam", **root).create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+    return make_function(secure.client("lambda", **root), name, "def handler(event, context): return 7", Role=role)
+
+
+@pytest.mark.parametrize("principal", [OTHER, f"arn:aws:iam::{OTHER}:user/stranger", "*"])
+def test_another_account_may_invoke_a_function_only_while_a_permission_says_so(
+    secure: TestCloud, root: dict[str, str], stranger: Any, shared: str, refusal: Any, principal: str
+) -> None:
+    owner = secure.client("lambda", **root)
+    denied = ("AccessDeniedException", 403)
+    assert refusal(stranger.invoke, FunctionName=shared)[:2] == denied
+
+    owner.add_permission(FunctionName=shared, StatementId="one-1", Action="lambda:InvokeFunction", Principal=principal)
+    assert stranger.invoke(FunctionName=shared)["Payload"].read() == b"7"
+    assert refusal(stranger.get_function, FunctionName=shared)[:2] == denied
+    assert refusal(stranger.invoke, FunctionName=shared, Qualifier="1")[:2] == denied
+
+    owner.remove_permission(FunctionName=shared, StatementId="one-1")
+    assert refusal(stranger.invoke, FunctionName=shared)[:2] == denied

@@ -6,11 +6,12 @@ from typing import Any
 
 from haneul.base.errors import NotFound
 from haneul.clouds.aws.call import AwsError, Call, Output
+from haneul.clouds.aws.function_policies import statement
 from haneul.clouds.aws.names import partition_of
 from haneul.engines import Engines
 from haneul.engines.functions.records import Permission
 
-from .names import LATEST, Reference, function_arn, reference
+from .names import LATEST, Reference, reference
 
 _ACCOUNT = re.compile(r"\d{12}")
 _IDENTITY = re.compile(r"arn:aws[a-zA-Z-]*:(iam|sts)::\d{12}:.+")
@@ -34,7 +35,7 @@ async def add_permission(engines: Engines, call: Call) -> Output:
     added = await engines.functions.permissions.add(
         meant.scope, meant.name, meant.number, permission, revision=values.get("RevisionId", "")
     )
-    return {"Statement": _text(statement(meant, added))}
+    return {"Statement": _text(statement(meant.arn, added))}
 
 
 async def remove_permission(engines: Engines, call: Call) -> Output:
@@ -56,44 +57,9 @@ async def remove_permission(engines: Engines, call: Call) -> Output:
 async def get_policy(engines: Engines, call: Call) -> Output:
     meant = reference(call)
     policy, revision = await engines.functions.permissions.get(meant.scope, meant.name, meant.number)
-    statements = [statement(meant, permission) for permission in policy.permissions]
+    statements = [statement(meant.arn, permission) for permission in policy.permissions]
     document = {"Version": "2012-10-17", "Id": "default", "Statement": statements}
     return {"Policy": _text(document), "RevisionId": revision}
-
-
-def statement(meant: Reference, permission: Permission) -> dict[str, Any]:
-    """One statement as Lambda writes it."""
-    kinds = {"service": "Service", "account": "AWS"}
-    principal: Any = "*"
-    if permission.principal_kind in kinds:
-        principal = {kinds[permission.principal_kind]: permission.principal}
-    written: dict[str, Any] = {
-        "Sid": permission.id,
-        "Effect": "Allow",
-        "Principal": principal,
-        "Action": permission.action,
-        "Resource": function_arn(meant.scope, meant.name, meant.qualifier),
-    }
-    equals = {
-        name: value
-        for name, value in (
-            ("AWS:SourceAccount", permission.source_account),
-            ("aws:PrincipalOrgID", permission.organisation),
-            ("lambda:EventSourceToken", permission.token),
-            ("lambda:FunctionUrlAuthType", permission.url_auth),
-        )
-        if value
-    }
-    condition: dict[str, Any] = {}
-    if equals:
-        condition["StringEquals"] = equals
-    if permission.source:
-        condition["ArnLike"] = {"AWS:SourceArn": permission.source}
-    if permission.via_url is not None:
-        condition["Bool"] = {"lambda:InvokedViaFunctionUrl": str(permission.via_url).lower()}
-    if condition:
-        written["Condition"] = condition
-    return written
 
 
 def _versioned(call: Call) -> Reference:
