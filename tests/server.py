@@ -78,8 +78,12 @@ class Server:
         return boto3.client(
             service,
             endpoint_url=self.url,
-            region_name="us-east-1",
-            **{"aws_access_key_id": "000000000000", "aws_secret_access_key": "any", **settings},
+            **{
+                "region_name": "us-east-1",
+                "aws_access_key_id": "000000000000",
+                "aws_secret_access_key": "any",
+                **settings,
+            },
             config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
         )
 

@@ -42,8 +42,8 @@ def find_url(endpoint: str | None) -> str:
 
 
 def find_ca(url: str) -> str | None:
-    """The CA file with which the certificate at url is verified; None: those that the system trusts."""
-    return os.environ.get("AWS_CA_BUNDLE") or _of(url).get("ca")
+    """The CA file with which the certificate at url is verified: the cloud's own, or AWS_CA_BUNDLE; None: the system's."""
+    return _of(url).get("ca") or os.environ.get("AWS_CA_BUNDLE")
 
 
 def find_token(url: str) -> str | None:
