@@ -1,6 +1,7 @@
 """The Sandbox contract, held by every tier that works on this machine."""
 
 import json
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from haneul.base.errors import Unavailable
 from haneul.sandbox.api import Outcome
+from haneul.sandbox.interpreters import can_import_provided
 from tests.sandboxes import TIERS, Rig, open_rig
 
 ECHO = "def handler(event, context):\n    return event\n"
@@ -192,3 +194,12 @@ async def test_close_ends_what_runs_and_refuses_more(rig: Rig) -> None:
     assert not instance.alive
     with pytest.raises(Unavailable):
         await rig.start(ECHO)
+
+
+@pytest.mark.parametrize("interpreter", ["python3.9", f"python3.{sys.version_info[1]}"])
+async def test_the_provided_boto3_is_given_to_interpreters_that_can_import_it(rig: Rig, interpreter: str) -> None:
+    if interpreter not in rig.sandbox.capabilities.runtimes:
+        pytest.skip(f"{interpreter} is not on this machine")
+    source = "import importlib.util\ndef handler(event, context):\n    return importlib.util.find_spec('boto3') is not None\n"
+
+    assert await rig.ask(source, interpreter=interpreter) is can_import_provided(interpreter)

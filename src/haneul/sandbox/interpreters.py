@@ -1,11 +1,13 @@
 """Interpreters: which Pythons are on this machine, and which of them serves a runtime name such as "python3.12"."""
 
 import asyncio
+import importlib.metadata
 import importlib.util
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 from haneul.base import limits
@@ -27,6 +29,8 @@ _RUNTIMES = {
     "custom": r"provided(\.al2|\.al2023)?",
 }
 _PROVIDED = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
+_PICKY = ("boto3", "botocore", "s3transfer", "urllib3")  # of these, the ones that give up old Pythons
+_AT_LEAST = re.compile(r">=\s*3\.(\d{1,2})")
 
 
 class Interpreters:
@@ -83,7 +87,20 @@ class Interpreters:
 
 def choose_runtime(sandbox: Sandbox, *, strict: bool) -> Callable[[str], tuple[str, str]]:
     """A function that picks the interpreter for a runtime out of what the sandbox has, once it is open."""
-    return lambda runtime: nearest(sandbox.capabilities.runtimes, runtime, strict=strict)
+
+    def choose(runtime: str) -> tuple[str, str]:
+        interpreter, warning = nearest(sandbox.capabilities.runtimes, runtime, strict=strict)
+        return interpreter, "; ".join(filter(None, (warning, without_boto3(interpreter))))
+
+    return choose
+
+
+def without_boto3(interpreter: str) -> str:
+    """What to know of an interpreter that is too old for the provided packages; "" when it is not."""
+    if can_import_provided(interpreter):
+        return ""
+    needs = f"Python 3.{provided_from()}"
+    return f"{interpreter} functions bring their own boto3: the one provided needs {needs}"
 
 
 def nearest(found: Iterable[str], runtime: str, *, strict: bool) -> tuple[str, str]:
@@ -117,6 +134,25 @@ def provided_packages() -> dict[str, Path]:
             place = origin.parent if spec.submodule_search_locations else origin
             found[place.name] = place
     return found
+
+
+@cache
+def provided_from() -> int:
+    """The oldest Python 3 that can import the provided packages, by what their metadata says; 0 when it says nothing."""
+    oldest = 0
+    for name in _PICKY:
+        try:
+            wanted = ",".join(importlib.metadata.metadata(name).get_all("Requires-Python") or ())
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        oldest = max([oldest, *(int(minor) for minor in _AT_LEAST.findall(wanted))])
+    return oldest
+
+
+def can_import_provided(interpreter: str) -> bool:
+    """Whether an interpreter ("python3.9") is new enough for them."""
+    match = _PYTHON.fullmatch(interpreter)
+    return match is None or int(match[1]) >= provided_from()
 
 
 def link_provided_packages(folder: Path) -> Path:

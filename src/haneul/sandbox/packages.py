@@ -9,6 +9,7 @@ from typing import NamedTuple
 from haneul.base.limits import CODE_SCAN_MAX_BYTES, CODE_SCAN_MAX_FILES, KNOWN_CODE_MAX, SHIPPED_CODE_MAX_BYTES
 
 from .api import Spec
+from .interpreters import can_import_provided, provided_from
 
 PLAIN = "plain"
 BOTO3 = "boto3"
@@ -33,11 +34,12 @@ class Packages:
 
     def __init__(self, provided: dict[str, Path]) -> None:
         self._provided = provided
+        self._from = provided_from()
         self._known: OrderedDict[tuple[Path, tuple[Path, ...], str, str], Code] = OrderedDict()
 
-    def binds(self) -> list[tuple[str, str]]:
-        """(host path, path inside) of the provided packages."""
-        return [(os.fspath(place), f"/var/runtime/{name}") for name, place in self._provided.items()]
+    def binds(self) -> list[tuple[str, str, int]]:
+        """(host path, path inside, the oldest Python 3 that is given it) of the provided packages."""
+        return [(os.fspath(place), f"/var/runtime/{name}", self._from) for name, place in self._provided.items()]
 
     def of(self, spec: Spec) -> Code:
         """What is known of a function's code."""
@@ -51,7 +53,7 @@ class Packages:
 
     def _flavour(self, spec: Spec) -> str:
         """boto3 when the code speaks of it and brings nothing of its own that the zygote's imports would shadow."""
-        if "boto3" not in self._provided:
+        if "boto3" not in self._provided or not can_import_provided(spec.interpreter):
             return PLAIN
         version = f"python/lib/{spec.interpreter}/site-packages"
         places = [spec.code_dir]

@@ -21,7 +21,7 @@ from haneul.base.log import Log
 from . import boot
 from .api import Capabilities, Instance, LogSink, Outcome, Spec
 from .channel import Ended, LiveInstance
-from .interpreters import Interpreters, link_provided_packages
+from .interpreters import Interpreters, can_import_provided, link_provided_packages
 
 BOOT_DIR = str(Path(boot.__file__).parent)
 # Imported rather than run as a script, so that its compiled form is kept; and it leaves no trace for user code to trip over.
@@ -144,13 +144,14 @@ class ProcessSandbox:
 
     def _init_frame(self, spec: Spec, tmp: Path) -> bytes:
         code = str(spec.code_dir)
+        provided = "runtime" if can_import_provided(spec.interpreter) else "no-runtime"
         return json.dumps(
             {
                 "handler": spec.handler,
                 "environment": {**spec.environment, "TMPDIR": str(tmp), "LAMBDA_TASK_ROOT": code},
                 "code_root": code,
                 "layer_roots": [str(layer) for layer in spec.layer_dirs],
-                "runtime_root": str(self._directory / "runtime"),
+                "runtime_root": str(self._directory / provided),
             }
         ).encode()
 

@@ -66,7 +66,7 @@ class Zygote:
             source = stream.read()
         prefixes = (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)
         binds, hidden = jail.interpreter_binds(sys.executable, prefixes)
-        binds += tuple((source, target) for source, target in plan["binds"])
+        binds += tuple((source, target) for source, target, oldest in plan["binds"] if sys.version_info[1] >= oldest)
         syscalls.unshare(_PRIVATE)
         socket.sethostname(HOSTNAME)
         users = (INSIDE_UID, *range(*plan["uids"]))

@@ -8,7 +8,15 @@ import pytest
 
 from haneul.base.env import ManualEnv, RealEnv
 from haneul.base.errors import Invalid, NotBuilt, Unavailable
-from haneul.sandbox.interpreters import Interpreters, link_provided_packages, nearest, provided_packages
+from haneul.sandbox.api import Capabilities
+from haneul.sandbox.interpreters import (
+    Interpreters,
+    choose_runtime,
+    link_provided_packages,
+    nearest,
+    provided_from,
+    provided_packages,
+)
 
 HERE = f"python3.{sys.version_info[1]}"
 THIS = os.path.realpath(sys.executable)
@@ -91,3 +99,34 @@ def test_what_functions_are_provided_with_includes_boto3(tmp_path: Path) -> None
     assert {"boto3", "botocore", "urllib3"} <= set(provided_packages())
     assert (folder / "boto3" / "__init__.py").exists()
     assert link_provided_packages(folder) == folder
+
+
+class Having:
+    """A sandbox that has these interpreters."""
+
+    def __init__(self, *names: str) -> None:
+        self.capabilities = Capabilities(tier="process", runtimes={name: f"/usr/bin/{name}" for name in names})
+
+
+@pytest.mark.parametrize(
+    ("runtime", "warnings"),
+    [
+        ("python3.9", ["python3.9 functions bring their own boto3: the one provided needs Python 3.{}"]),
+        ("python3.12", []),
+        (
+            "python3.8",
+            [
+                "python3.8 is not on this machine; using python3.9",
+                "python3.9 functions bring their own boto3: the one provided needs Python 3.{}",
+            ],
+        ),
+    ],
+)
+def test_the_exact_version_comes_first_and_what_it_lacks_is_said(runtime: str, warnings: list[str]) -> None:
+    _, warning = choose_runtime(Having("python3.9", "python3.12"), strict=False)(runtime)  # type: ignore[arg-type]
+
+    assert warning == "; ".join(warnings).format(provided_from())
+
+
+def test_the_provided_packages_run_here() -> None:
+    assert 10 <= provided_from() <= sys.version_info[1]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from haneul.sandbox.api import Spec
+from haneul.sandbox.interpreters import provided_from
 from haneul.sandbox.packages import BOTO3, PLAIN, Packages
 
 PROVIDED = {"boto3": Path("/provided/boto3"), "six.py": Path("/provided/six.py")}
@@ -95,3 +96,10 @@ def test_code_that_is_not_there_is_plain_and_ships_nothing(tmp_path: Path) -> No
     found = Packages(PROVIDED).of(spec(tmp_path / "nowhere"))
 
     assert (found.flavour, found.files) == (PLAIN, {})
+
+
+def test_an_interpreter_that_is_too_old_for_boto3_does_not_get_it(code: Path) -> None:
+    packages = Packages(PROVIDED)
+
+    assert packages.of(spec(code, interpreter="python3.9")).flavour == PLAIN
+    assert {oldest for _, _, oldest in packages.binds()} == {provided_from()}
