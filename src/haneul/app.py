@@ -9,7 +9,9 @@ import shutil
 import socket
 import ssl
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from haneul.base.config import Config
 from haneul.base.env import Env, RealEnv
@@ -65,10 +67,12 @@ class Cloud:
     def engines(self) -> Engines:
         return self.rooms.engines
 
-    async def handle(self, request: Request) -> Response:
+    def handle(self, request: Request) -> Coroutine[Any, Any, Response]:
         """Answer a request; while the rooms are being opened, wait for them."""
-        if not self._decided.is_set():
-            await self._decided.wait()
+        return self._router.handle(request) if self._router is not None else self._handle_later(request)
+
+    async def _handle_later(self, request: Request) -> Response:
+        await self._decided.wait()
         if self._router is None:
             return Response(503, [(b"content-type", b"text/plain")], b"haneul could not start\n")
         return await self._router.handle(request)

@@ -11,7 +11,10 @@ INT_MAX = _BIAS - (1 << 56) - 1
 
 def pack(*parts: str | int) -> bytes:
     """The key of these parts. Text sorts as UTF-8, integers (-2**63 to INT_MAX) as numbers; pack(a) is a prefix of pack(a, b)."""
-    return b"".join(_text(part) if isinstance(part, str) else _int(part) for part in parts)
+    packed = b""
+    for part in parts:
+        packed += _text(part) if isinstance(part, str) else _int(part)
+    return packed
 
 
 def prefix(*parts: str | int, text: str) -> bytes:
@@ -43,7 +46,8 @@ def unpack(key: bytes, kinds: str) -> tuple[str | int, ...]:
 
 
 def _text(part: str) -> bytes:
-    return part.encode().replace(b"\0", b"\0\xff") + b"\0"
+    text = part.encode()
+    return text + b"\0" if b"\0" not in text else text.replace(b"\0", b"\0\xff") + b"\0"
 
 
 def _int(part: int) -> bytes:

@@ -28,7 +28,7 @@ from haneul.clouds.aws.protocols.rpc_cbor import RpcCborCodec
 from haneul.clouds.aws.refusals import Refusal, worded
 from haneul.clouds.aws.resource_policies import resource_policies
 from haneul.clouds.aws.services import Services
-from haneul.clouds.aws.signature import Credentials, Proof, Verifier
+from haneul.clouds.aws.signature import EMPTY_SHA256, Credentials, Proof, Verifier
 from haneul.engines.identity.principal import Principal
 from haneul.gateway.http import Body, FileSlice, Request, Response
 
@@ -225,6 +225,12 @@ class AwsFace:
         request = run.request
         if plan.streams or plan.service.name == "s3":
             principal, proof = self._who(request, auth, plan, None)
+            if (
+                request.body.length == 0
+                and not plan.streams
+                and request.header(b"x-amz-content-sha256") == EMPTY_SHA256
+            ):
+                return principal, b""
             body = opened(request, proof)
             return principal, body if plan.streams else await body.read(self._body_limit(auth, plan.body_max_bytes))
         if run.body is None:

@@ -58,6 +58,8 @@ class Directory:
         self._targets: dict[str, str] = {}
         self._signed: dict[str, list[str]] = {}
         self._prefixes: dict[str, str] = {}
+        self._forms: set[str] = set()  # services that take forms
+        self._rest: dict[str, str] = {}  # the protocol of those that are told by paths
         self._is_whole = False
         self._learn(offered)
 
@@ -108,18 +110,18 @@ class Directory:
         """The operation of a request that is for one of these services."""
         if not names:
             return Target("", "rest-json", "", {}, region, asked=asked)
-        if _is_form(request) and any(_speaks(self._heads[name], "query") or name == "sqs" for name in names):
+        if not self._forms.isdisjoint(names) and _is_form(request):
             name = names[0] if len(names) == 1 else ""
             return Target(name, "query", "", {}, region, asked=asked)
         path = request.path.decode("latin-1")
         for name in names:
-            head = self._heads[name]
-            if not head.protocol.startswith("rest-"):
+            protocol = self._rest.get(name)
+            if protocol is None:
                 continue
             routed = f"/{host.bucket}{path}" if name == "s3" and host.bucket else path
             match = self.router(name).match(request, routed)
             if match is not None:
-                return Target(name, head.protocol, match.operation, match.labels, region, asked, routed)
+                return Target(name, protocol, match.operation, match.labels, region, asked, routed)
         name = names[0]
         return Target(name, _default_protocol(self._heads[name]), "", {}, region, asked, path)
 
@@ -157,6 +159,10 @@ class Directory:
     def _learn(self, names: Iterable[str]) -> None:
         for name, head in self._library.heads(names):
             self._heads[name] = head
+            if _speaks(head, "query") or name == "sqs":
+                self._forms.add(name)
+            if head.protocol.startswith("rest-"):
+                self._rest[name] = head.protocol
             if head.target_prefix:
                 self._targets.setdefault(head.target_prefix, name)
             self._prefixes.setdefault(head.endpoint_prefix, name)

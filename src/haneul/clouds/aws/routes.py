@@ -73,13 +73,28 @@ class Router:
     def match(self, request: Request, path: str) -> Match | None:
         """The operation that a request means. Labels stay percent-encoded. path: without the query string."""
         values: list[str] = []
-        node = self._find(self._root, path.split("/")[1:], 0, request.method, values)
+        node = self._find_object(path, request.method, values) or self._find(
+            self._root, path.split("/")[1:], 0, request.method, values
+        )
         if node is None:
             return None
         route = node.methods[request.method].choose(request)
         if route is None:
             return None
         return Match(route.operation, dict(zip(route.labels, values, strict=True)))
+
+    def _find_object(self, path: str, method: str, values: list[str]) -> _Node | None:
+        """The short way for paths like S3's /{Bucket}/{Key+}, where nothing else can be meant; None for all others."""
+        root = self._root
+        first, _, rest = path[1:].partition("/")
+        inner = root.label
+        if inner is None or not first or not rest or first in root.static or inner.static or inner.label is not None:
+            return None
+        node = inner.greedy
+        if node is None or method not in node.methods:
+            return None
+        values += (first, rest)
+        return node
 
     def _find(self, node: _Node, segments: Sequence[str], at: int, method: str, values: list[str]) -> _Node | None:
         left = len(segments) - at

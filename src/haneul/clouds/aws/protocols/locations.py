@@ -237,11 +237,16 @@ class ResponseParts:
                 continue
             entry = self._headers.get(name)
             if entry is not None:
-                sent.append((entry[0], _line(entry[1](item))))
+                wire_name, write = entry
+                sent.append((wire_name, _line(write(item))))
             elif name in self._prefixes:
                 prefix = self._prefixes[name]
                 sent.extend(((prefix + key).encode(), _line(text)) for key, text in item.items())
         return sent
+
+    def member_of(self, header: bytes) -> str:
+        """The member that a header carries, "" when there is none."""
+        return next((member for member, (name, _) in self._headers.items() if name == header), "")
 
     def status(self, value: dict[str, Any], default: int) -> int:
         if self._status is None:

@@ -11,7 +11,7 @@ from haneul.clouds.aws.protocols.xml_in import MalformedXml, XmlReader, read
 from haneul.clouds.aws.protocols.xml_out import DECLARATION, XmlWriter, escape, namespace_text
 from haneul.clouds.aws.shapes import Ref
 from haneul.clouds.aws.validate import MALFORMED_XML, Checker
-from haneul.gateway.http import Header, Response
+from haneul.gateway.http import FileSlice, Header, Response
 
 XML: Header = (b"content-type", b"application/xml")
 BINARY: Header = (b"content-type", b"binary/octet-stream")
@@ -87,16 +87,16 @@ class RestXmlCodec:
             return eventstream.responder(model, stream, headers=parts.headers, content_type=b"text/xml")
         write_body = _body_writer(model, operation, operation.output, parts.names)
         is_head = operation.http.method == "HEAD"
+        length, kind = parts.member_of(b"content-length"), parts.member_of(b"content-type")
 
         def encode(output: dict[str, Any], request_id: str) -> Response:
+            body, content_type = write_body(output)
+            if length in output and not is_head and isinstance(body, bytes | FileSlice):
+                del output[length]  # the server knows it; of a stream, the operation must say it
             headers = identity(request_id)
             headers += parts.headers(output)
-            body, content_type = write_body(output)
-            if content_type is not None and not any(name == b"content-type" for name, _ in headers):
+            if content_type is not None and output.get(kind) is None:
                 headers.append(content_type)
-            if not is_head and not hasattr(body, "__aiter__"):
-                # The server knows the length of bytes and files; of a stream, the operation must say it.
-                headers = [header for header in headers if header[0] != b"content-length"]
             partial = status == 200 and output.get("ContentRange") is not None
             return Response(206 if partial else parts.status(output, status), headers, body)
 
@@ -126,7 +126,8 @@ class RestXmlCodec:
 
 def identity(request_id: str) -> list[Header]:
     """The headers by which S3 names a request."""
-    return [(b"x-amz-request-id", request_id.encode()), (b"x-amz-id-2", host_id(request_id).encode())]
+    named = request_id.encode()
+    return [(b"x-amz-request-id", named), (b"x-amz-id-2", b"haneul/%b%b%b=" % (named, named, named))]
 
 
 def host_id(request_id: str) -> str:

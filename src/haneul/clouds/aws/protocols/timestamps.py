@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 _ISO = re.compile(
     r"(\d{4})-?(\d\d)-?(\d\d)(?:[Tt ](\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(Z|z|[+-]\d\d:?\d\d)?\Z",
@@ -73,7 +74,12 @@ def iso_milliseconds(value: float | datetime) -> str:
 
 def http_date(value: float | datetime) -> str:
     """Fri, 02 Jan 2026 03:04:05 GMT."""
-    moment = datetime.fromtimestamp(int(epoch(value)), UTC)
+    return _http_date(int(epoch(value)))
+
+
+@lru_cache(maxsize=1024)
+def _http_date(second: int) -> str:
+    moment = datetime.fromtimestamp(second, UTC)
     return (
         f"{_DAYS[moment.weekday()]}, {moment.day:02} {_MONTHS[moment.month - 1]} {moment.year:04} "
         f"{moment.hour:02}:{moment.minute:02}:{moment.second:02} GMT"
