@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from haneul.storage import keys
 
-TEXT = st.text(alphabet=st.one_of(st.sampled_from("\0\x01a\xff\u07ff\uffff\U00010000\U0010ffff"), st.characters()))
+TEXT = st.text(
+    alphabet=st.one_of(st.sampled_from("\0\x01a\xff\u07ff\uffff\U00010000\U0010ffff"), st.characters(codec="utf-8"))
+)
 PART = st.one_of(
     TEXT.map(lambda text: ("s", text)), st.integers(-(2**63), keys.INT_MAX).map(lambda number: ("i", number))
 )
