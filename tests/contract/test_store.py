@@ -278,6 +278,49 @@ async def test_a_cancelled_caller_breaks_nothing(store: Store) -> None:
     assert await store.get(ITEMS, b"next") == Item("fine")
 
 
+async def test_a_cancelled_caller_does_what_follows_its_commit_and_is_cancelled_at_its_next_wait(store: Store) -> None:
+    steps: list[str] = []
+
+    async def caller() -> None:
+        await put(store, b"a", Item("one"))
+        steps.append("told")
+        await asyncio.sleep(60)
+        steps.append("never")
+
+    task = asyncio.ensure_future(caller())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert steps == ["told"]
+    assert task.cancelled()
+    assert await store.get(ITEMS, b"a") == Item("one")
+
+
+async def test_a_cancelled_caller_is_told_of_its_refusal(store: Store) -> None:
+    def refuse(txn: Txn) -> None:
+        raise NotFound("item", "a")
+
+    task = asyncio.ensure_future(store.transact(refuse))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert isinstance(task.exception(), NotFound)
+
+
+async def test_a_caller_that_gave_up_in_time_is_not_cancelled_afterwards(store: Store) -> None:
+    async def caller() -> str:
+        async with asyncio.timeout(0):
+            await put(store, b"a", Item("one"))
+        await asyncio.sleep(0)
+        return "went on"
+
+    assert await caller() == "went on"
+
+
 async def test_a_full_queue_refuses_and_then_recovers(store: Store) -> None:
     outcomes = await asyncio.gather(
         *[store.transact(lambda txn: None) for _ in range(WRITE_QUEUE_MAX + 5)], return_exceptions=True

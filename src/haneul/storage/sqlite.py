@@ -1,6 +1,7 @@
 """Store on SQLite: a file per kind of engine (or none), one writer, group commit; reads inline on the event loop."""
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -107,6 +108,7 @@ class SqliteStore:
         self._handed: queue.SimpleQueue[list[_Request] | None] = queue.SimpleQueue()
         self._turn: list[_Request] = []
         self._unanswered = 0
+        self._late: dict[asyncio.Future[Any], asyncio.Future[Any]] = {}  # by the future that was cancelled
         self._closed: asyncio.Future[None] | None = None
         self._broken = ""
         self._callbacks: dict[str, tuple[Callable[[], None], ...]] = {}
@@ -146,7 +148,28 @@ class SqliteStore:
             loop.call_soon(self._hand_over)
         self._turn.append(_Request(work, keys, scans, caller))
         self._unanswered += 1
-        return await caller
+        try:
+            return await caller
+        except asyncio.CancelledError:
+            return await self._outlast(loop, caller)
+
+    async def _outlast(self, loop: asyncio.AbstractEventLoop, caller: "asyncio.Future[T]") -> T:
+        """What became of a transaction whose caller is being cancelled.
+
+        It cannot be taken back, and what the caller keeps in memory beside it has to follow; so the cancellation waits,
+        and reaches the caller where it waits next.
+        """
+        task = asyncio.current_task()
+        told: asyncio.Future[T] = (
+            caller if not caller.cancelled() else self._late.setdefault(caller, loop.create_future())
+        )
+        while not told.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([told])
+        self._late.pop(caller, None)
+        if task is not None:
+            loop.call_soon(_cancel_again, task)
+        return told.result()
 
     async def changes(self, space: Space[R], after: int, limit: int) -> list[Change[R]]:
         table = table_of(self._tables, space)
@@ -272,9 +295,10 @@ class SqliteStore:
     def _answer(self, outcomes: list[_Outcome], changed: set[str]) -> None:
         """On the loop, once per batch."""
         self._unanswered -= len(outcomes)
-        for caller, result, error in outcomes:
-            if caller.done():
-                continue  # cancelled meanwhile; its transaction happened all the same
+        for future, result, error in outcomes:
+            caller = future
+            if caller.cancelled():
+                caller = self._late.setdefault(future, future.get_loop().create_future())
             if error is None:
                 caller.set_result(result)
             else:
@@ -315,6 +339,13 @@ def _tell(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *args: Any
     except RuntimeError:
         return False  # the loop is closed: nobody waits any more
     return True
+
+
+def _cancel_again(task: "asyncio.Task[Any]") -> None:
+    """Cancel a task as before, unless whoever cancelled it has taken that back."""
+    if task.cancelling():
+        task.uncancel()
+        task.cancel()
 
 
 def _raisable(error: BaseException) -> BaseException:

@@ -97,6 +97,9 @@ class Store(Protocol):
         When it raises, nothing of it is kept, its neighbours are not affected, and the exception is raised here.
         keys names what it reads by key, scans the spaces it reads by range. Raises Unavailable when the queue is full
         (WRITE_QUEUE_MAX), the store is closed, or the disk refuses.
+
+        A caller that is cancelled meanwhile is told the outcome all the same, and cancelled where it waits next: what
+        it does right behind the commit, without a wait, is always done.
         """
         ...
 

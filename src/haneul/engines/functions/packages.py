@@ -6,6 +6,7 @@ import hmac
 import io
 import os
 import shutil
+import weakref
 from collections.abc import AsyncIterable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ import msgspec
 
 from haneul.base import ids
 from haneul.base.env import Env
-from haneul.base.errors import Damaged, NotFound
+from haneul.base.errors import Damaged, NotFound, Unavailable
 from haneul.base.limits import (
     CODE_LINK_S,
     CODE_SWEEP_S,
@@ -27,7 +28,7 @@ from haneul.base.limits import (
 )
 from haneul.base.log import Log
 from haneul.storage import keys
-from haneul.storage.blobs import Blobs
+from haneul.storage.blobs import Blob, Blobs
 from haneul.storage.store import Range, Store, Txn
 
 from .code import Unpacked, unpack
@@ -67,10 +68,25 @@ class Packages:
         self._compiled: set[tuple[str, str]] = set()
         self._compiling = asyncio.Semaphore(COMPILE_CONCURRENCY)
         self._compilers: set[asyncio.Task[None]] = set()
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def start(self) -> None:
         """Make the cache usable. A cache from before the machine last started is thrown away: it was never fsynced."""
         await self._on_thread(lambda: _open_cache(self._folder))
+        await self._sweep_blobs()
+
+    async def _sweep_blobs(self) -> None:
+        """Remove archives that no row refers to: what was arriving when the process was killed."""
+        kept: set[str] = set()
+        start = b""
+        while rows := await self._store.scan(CODES, Range(start), SCAN_MAX_ROWS):
+            kept.update(row.blob for _, row in rows)
+            start = rows[-1][0] + b"\0"
+        after = ""
+        while names := await self._blobs.names(after, SCAN_MAX_ROWS):
+            after = names[-1]
+            for lost in set(names) - kept:
+                await self._blobs.delete(lost)
 
     async def stop(self) -> None:
         tasks = [*self._unpacking.values(), *self._compilers]
@@ -83,33 +99,36 @@ class Packages:
         """Keep an archive durably and unpack it. Raises Invalid or TooLarge, and keeps nothing then."""
         blob = await self._blobs.put(chunks, digests=("sha256",), size_max=CODE_UNZIPPED_MAX_BYTES)
         sha256 = blob.digests["sha256"]
-        key = keys.pack(sha256)
         try:
-            known = await self._store.get(CODES, key)
-            replaced = known.blob if known is not None else ""
-            if known is None or not await self._is_sound(sha256):
-                unpacked = await self._unpack(sha256, blob.id)
-                known = StoredCode(blob.id, blob.size_bytes, unpacked.size_bytes, 0)
-            # Written anew even when it was there: its age keeps the sweep away from it.
-            fresh = msgspec.structs.replace(known, stored_ms=self._env.now_ms())
-
-            def keep(txn: Txn) -> StoredCode:
-                row = txn.get(CODES, key)
-                # Somebody else stored the same archive meanwhile: theirs it is, and ours goes.
-                if row is not None and fresh.blob == blob.id and row.blob not in (replaced, blob.id):
-                    row = msgspec.structs.replace(row, stored_ms=fresh.stored_ms)
-                else:
-                    row = fresh
-                txn.put(CODES, key, row)
-                return row
-
-            kept = await self._store.transact(keep, keys=[(CODES, key)])
+            async with self._alone(sha256):
+                kept = await self._keep(sha256, blob)
+        except Unavailable:
+            raise  # the row may have been written after all: what is not needed goes at the next start
         except BaseException:
             await self._blobs.delete(blob.id)
             raise
         if kept.blob != blob.id:
             await self._blobs.delete(blob.id)
         return Code(sha256, kept.size_bytes, kept.unzipped_bytes)
+
+    async def _keep(self, sha256: str, blob: Blob) -> StoredCode:
+        """The row of an archive that has arrived; its blob is another when the same archive was there already."""
+        key = keys.pack(sha256)
+        known = await self._store.get(CODES, key)
+        if known is None or not await self._is_sound(sha256):
+            unpacked = await self._unpack(sha256, blob.id)
+            known = StoredCode(blob.id, blob.size_bytes, unpacked.size_bytes, 0)
+        # Written anew even when it was there: its age keeps the sweep away from it.
+        fresh = msgspec.structs.replace(known, stored_ms=self._env.now_ms())
+        await self._store.transact(lambda txn: txn.put(CODES, key, fresh))
+        return fresh
+
+    def _alone(self, sha256: str) -> asyncio.Lock:
+        """A package is stored or dropped by one at a time."""
+        lock = self._locks.get(sha256)
+        if lock is None:
+            lock = self._locks[sha256] = asyncio.Lock()
+        return lock
 
     async def _is_sound(self, sha256: str) -> bool:
         try:
@@ -215,13 +234,14 @@ class Packages:
             txn.delete(CODES, key)
             return current.blob
 
-        if not (blob := await self._store.transact(drop, keys=[(CODES, key)])):
-            return False
-        folder = self._folder / _sha256(key)
-        self._ready.discard(folder.name)
-        self._compiled = {done for done in self._compiled if done[0] != folder.name}
-        await self._blobs.delete(blob)
-        await self._on_thread(lambda: _remove(folder))
+        async with self._alone(_sha256(key)):
+            if not (blob := await self._store.transact(drop, keys=[(CODES, key)])):
+                return False
+            folder = self._folder / _sha256(key)
+            self._ready.discard(folder.name)
+            self._compiled = {done for done in self._compiled if done[0] != folder.name}
+            await self._blobs.delete(blob)
+            await self._on_thread(lambda: _remove(folder))
         return True
 
     async def _unpack_again(self, sha256: str) -> None:
@@ -260,9 +280,10 @@ def _unpack_into(archive: Path | None, content: bytes | None, temporary: Path, f
         try:
             temporary.rename(folder)
         except OSError:
-            # Somebody else unpacked the same archive meanwhile: the same bytes, so theirs will do.
-            if not folder.is_dir():
-                raise
+            # What is there may be the rest of a folder whose removal was cut off: never trust it.
+            folder.rename(temporary.with_name(f"{temporary.name}-replaced"))
+            temporary.rename(folder)
+            _remove(temporary.with_name(f"{temporary.name}-replaced"))
         return unpacked
     finally:
         _remove(temporary)

@@ -157,11 +157,11 @@ def _detail(engines: "Engines", call: Call, member: str, row: Any) -> dict[str, 
             "GroupPolicyList": _inline(row.inline),
             "AttachedManagedPolicies": _attached(engines, call, row),
         }
+    role = shapes.role_shape(engines, call, row)
+    del role["Description"], role["MaxSessionDuration"]  # RoleDetail has neither: IAM API reference
     profiles = engines.identity.profiles.list_of_role(call.scope, row.name)
     return {
-        **shapes.role_shape(engines, call, row),
-        "Description": None,
-        "MaxSessionDuration": None,
+        **role,
         "InstanceProfileList": [shapes.profile_shape(engines, call, each, whole=False) for each in profiles],
         "RolePolicyList": _inline(row.inline),
         "AttachedManagedPolicies": _attached(engines, call, row),
