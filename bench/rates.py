@@ -27,6 +27,7 @@ def hello(stage: Stage) -> list[Result]:
 def nothing(stage: Stage) -> list[Result]:
     """GetCallerIdentity: socket, signature, route, decode, authorise, encode, observers, and no engine to speak of."""
     with cloud(stage.one_core) as server:
+        server.settle()
         requests = [server.api.who_am_i() for _ in range(POOL)]
         return [
             stage.load(
@@ -39,6 +40,7 @@ def nothing(stage: Stage) -> list[Result]:
 def small_objects(stage: Stage) -> list[Result]:
     with cloud(stage.one_core) as server:
         api = server.api
+        server.settle()
         api.make_bucket("bench")
         keys, body = [f"k{number:04}" for number in range(100)], os.urandom(SMALL)
         puts = [api.put("bench", key, body) for key in keys]
@@ -59,6 +61,7 @@ def large_objects(stage: Stage) -> list[Result]:
     """10 MiB bodies; the server may use every core, as hashing does. Memory has to stay flat."""
     with cloud(stage.all_cores) as server:
         api = server.api
+        server.settle()
         api.make_bucket("bench")
         puts = [api.put("bench", f"k{number}", os.urandom(LARGE)) for number in range(2)]
         gets = [api.get("bench", f"k{number}") for number in range(2)]
@@ -84,6 +87,7 @@ def warm(stage: Stage) -> list[Result]:
         64: [],
     }
     with cloud(stage.one_core) as server:
+        server.settle()
         server.api.make_function("warm", HELLO)
         requests = [server.api.invoke("warm", {"n": number}) for number in range(POOL)]
         results = [stage.load(server, "invoke.warm", requests, n, wanted) for n, wanted in targets.items()]

@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     server_cpus = options.server_cpus or {min(cores)}
     client_cpus = options.client_cpus or (cores - server_cpus) or cores
     stage = Stage(
-        Place(server_cpus, options.realtime),
-        Place(cores, options.realtime),
+        Place(server_cpus, options.boost),
+        Place(cores, options.boost),
         0.5 if options.quick else options.seconds,
         options.quick,
     )
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"nothing is called {options.only}; there are {', '.join(MEASUREMENTS)}", file=sys.stderr)
         return 2
     results: list[Result] = []
-    Place(client_cpus, options.realtime).enter()
+    Place(client_cpus, options.boost).enter()
     for name in chosen:
         print(f"{name} …", file=sys.stderr, flush=True)
         try:
@@ -86,7 +86,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--server-cpus", type=_cpus, help="cores of the server, as 0 or 0,1 (default: the first)")
     parser.add_argument("--client-cpus", type=_cpus, help="cores of the load (default: all others)")
     parser.add_argument(
-        "--realtime", action="store_true", help="real-time priority, for short runs on a busy machine (root)"
+        "--boost", action="store_true", help="take precedence over the other processes of a busy machine (root)"
     )
     parser.add_argument("--out", type=Path, help="write everything as JSON here")
     return parser.parse_args(arguments)

@@ -39,7 +39,7 @@ def burst(stage: Stage) -> list[Result]:
         for number in range(stage.times(5, 2)):
             name = f"burst{number}"
             server.api.make_function(name, HELLO)
-            time.sleep(0.5)
+            server.settle()
             before = server.cpu_s()
             took_s = run(_all_at_once(server.api, name, count, hold_s)) - hold_s
             results.append((took_s * 1000, (server.cpu_s() - before) / count * 1e6))
@@ -59,7 +59,7 @@ def density(stage: Stage) -> list[Result]:
     with cloud(stage.all_cores) as server:
         server.api.make_function("idle", HELLO, memory_mb=128)
         server.api.demand(server.api.invoke("idle", {}))
-        time.sleep(1.0)
+        server.settle()
         before = _available_mib()
         cpu_before = server.cpu_s()
         run(_hold(server.api, "idle", count, at_once, hold_s))
@@ -80,7 +80,7 @@ def of_itself(stage: Stage) -> list[Result]:
         with cloud(stage.all_cores) as server:
             took.append(server.start_s * 1000)
             if number == 0:
-                time.sleep(2.0)
+                server.settle()
                 weights.append(server.memory_mib())
                 cpu = _idle_cpu_us(server)
     start = Result("start.first_answer", 1, len(took), targets=[Target("took_ms", most=200)])
@@ -99,7 +99,7 @@ def _cold(
     path = name.partition(".")[2].partition("_")[0]
     with cloud(stage.all_cores, settings) as server:
         server.api.make_function("cold", source, snapshot=snapshot)
-        time.sleep(1.0)
+        server.settle()
         before = server.cpu_s()
         took = run(_one_by_one(server.api, "cold", count, "1" if snapshot else ""))
         cpu_s = server.cpu_s() - before
