@@ -1,6 +1,7 @@
 """`haneul up`: run the cloud in this process until it is told to stop."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from haneul.base.errors import Failure
 from . import words
 from .running import write_running
 
+GC_THRESHOLDS = (50_000, 20, 50)
 FOR_COMMANDS = ("HANEUL_ENDPOINT", "HANEUL_ADMIN_TOKEN")
 
 
@@ -58,6 +60,7 @@ async def _serve(config: Config) -> int:
         loop.add_signal_handler(number, stop.set)
     try:
         await cloud.start()
+        _rest_collector()
         with write_running(config.data_dir, cloud.url, directory=cloud.directory, ca=cloud.ca):
             print(banner(cloud), file=sys.stderr, flush=True)
             await stop.wait()
@@ -67,6 +70,14 @@ async def _serve(config: Config) -> int:
     finally:
         await cloud.stop()
     return 0
+
+
+def _rest_collector() -> None:
+    """What is there after the start stays: the collector need not look at it again, and requests make few cycles. With
+    Python's own threshold of 700 objects it ran every few dozen requests, for 5 to 10 % of their time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def banner(cloud: Cloud) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from haneul.base import limits
 from haneul.clouds.aws.model import OperationModel, ServiceModel
 from haneul.clouds.aws.protocols.locations import parse_query
 from haneul.gateway.http import Request
@@ -67,17 +68,26 @@ class Router:
 
     def __init__(self, model: ServiceModel) -> None:
         self._root = _Node()
+        self._found: dict[tuple[str, str], tuple[_Node, list[str]]] = {}
         for operation in model.operations.values():
             self._add(model, operation)
 
     def match(self, request: Request, path: str) -> Match | None:
         """The operation that a request means. Labels stay percent-encoded. path: without the query string."""
         values: list[str] = []
-        node = self._find_object(path, request.method, values) or self._find(
-            self._root, path.split("/")[1:], 0, request.method, values
-        )
+        node = self._find_object(path, request.method, values)
         if node is None:
-            return None
+            place = (request.method, path)
+            known = self._found.get(place)
+            if known is None:
+                node = self._find(self._root, path.split("/")[1:], 0, request.method, values)
+                if node is None:
+                    return None
+                if len(self._found) >= limits.ROUTES_CACHE_MAX:
+                    self._found.clear()
+                self._found[place] = node, values
+            else:
+                node, values = known
         route = node.methods[request.method].choose(request)
         if route is None:
             return None

@@ -1,6 +1,7 @@
 """Names of functions as callers may write them, and the ARNs that answers carry."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from haneul.base.scope import Scope
@@ -72,6 +73,7 @@ def plain_reference(call: Call) -> Reference:
     return found._replace(qualifier="")
 
 
+@lru_cache(maxsize=1024)
 def parse_reference(scope: Scope, text: str) -> Reference:
     """A name, partial ARN or ARN. Raises ValidationException for what is none, 404 for another region."""
     match = _REFERENCE.fullmatch(text)
@@ -98,11 +100,16 @@ def parse_reference(scope: Scope, text: str) -> Reference:
 
 def resource(call: Call) -> str:
     """The ARN that an operation on FunctionName touches, for authorisation."""
-    match = _REFERENCE.fullmatch(str(call.input.get("FunctionName", "")))
+    return _resource(call.scope, str(call.input.get("FunctionName", "")), call.input.get("Qualifier") or "")
+
+
+@lru_cache(maxsize=1024)
+def _resource(scope: Scope, name: str, qualifier: str) -> str:
+    match = _REFERENCE.fullmatch(name)
     if match is None:
         return "*"
-    scope = Scope(match["account"] or call.scope.account, match["region"] or call.scope.region)
-    return function_arn(scope, match["name"], call.input.get("Qualifier") or match["qualifier"] or "")
+    owner = Scope(match["account"] or scope.account, match["region"] or scope.region)
+    return function_arn(owner, match["name"], qualifier or match["qualifier"] or "")
 
 
 def tagged_reference(call: Call) -> Reference:
