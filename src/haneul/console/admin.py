@@ -1,6 +1,7 @@
 """The admin interface: /_haneul/… as JSON, for the command line, the console and health checks."""
 
 import hmac
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -13,7 +14,7 @@ from haneul.gateway.http import Request, Response
 PATHS = (b"/_haneul/", b"/_localstack/", b"/moto-api/")
 BEARER = "/_haneul/code/"
 """What lies below it is for whoever knows its name: a token of its own, signed and with an end."""
-LOOPBACK_ORIGINS = ("http://localhost", "http://127.0.0.1", "http://[::1]", "https://localhost", "https://127.0.0.1")
+LOOPBACK_ORIGIN = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?")
 
 Answer = Callable[[dict[str, str]], Awaitable[Any]]
 """Takes the query's parameters, gives something that JSON can say, or a Response."""
@@ -57,12 +58,11 @@ class AdminFace:
         if path.endswith("/health") or path.startswith(BEARER):
             return True
         origin = (request.header(b"origin") or b"").decode("latin-1")
-        if origin and origin.rpartition(":")[0] not in LOOPBACK_ORIGINS and origin not in LOOPBACK_ORIGINS:
+        if origin and LOOPBACK_ORIGIN.fullmatch(origin) is None:
             return False  # a web page elsewhere must not steer the cloud of the person who visits it
         if self._token is None:
             return True
-        sent = (request.header(b"authorization") or b"").decode("latin-1")
-        return hmac.compare_digest(sent, f"Bearer {self._token}")
+        return hmac.compare_digest(request.header(b"authorization") or b"", f"Bearer {self._token}".encode())
 
 
 def is_admin(request: Request) -> bool:

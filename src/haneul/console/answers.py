@@ -122,7 +122,7 @@ class Answers:
 def since_ms(text: str, now_ms: int) -> int:
     """Epoch milliseconds of "15m" ago (also s, h, d), or of an ISO date or time, local unless it says. Raises Invalid."""
     number, unit = text[:-1], text[-1:]
-    if unit in UNITS_S and number.isdigit() and len(number) <= 6:
+    if unit in UNITS_S and number.isascii() and number.isdigit() and len(number) <= 6:
         return now_ms - int(number) * UNITS_S[unit] * 1000
     try:
         return int(datetime.fromisoformat(text).timestamp() * 1000)
@@ -132,6 +132,6 @@ def since_ms(text: str, now_ms: int) -> int:
 
 def _limit(query: dict[str, str], default: int) -> int:
     text = query.get("limit", str(default))
-    if not text.isdigit() or not 1 <= int(text) <= LIMIT_MAX:
+    if not (text.isascii() and text.isdigit()) or len(text) > 9 or not 1 <= int(text) <= LIMIT_MAX:
         raise Invalid("limit", text, f"a number from 1 to {LIMIT_MAX}")
     return int(text)
