@@ -306,3 +306,24 @@ def test_tags_of_an_object(s3: Any, bucket: str) -> None:
     twice = {"TagSet": [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]}
     assert refused(s3.put_object_tagging, Bucket=bucket, Key="k", Tagging=twice).code == "InvalidTag"
     assert refused(s3.get_object_tagging, Bucket=bucket, Key="none").code == "NoSuchKey"
+
+
+def test_expires_comes_back_and_spoils_no_list(s3: Any, bucket: str) -> None:
+    moment = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+
+    s3.put_object(Bucket=bucket, Key="a", Body=b"1", Expires=moment)
+
+    assert s3.head_object(Bucket=bucket, Key="a")["Expires"] == moment
+    assert s3.get_object(Bucket=bucket, Key="a")["ExpiresString"] == "Thu, 01 Jan 2026 00:00:00 GMT"
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["a"]
+
+
+def test_an_expires_that_no_calendar_has_is_refused(s3: Any, bucket: str) -> None:
+    def say(params: Any, **_: Any) -> None:
+        params["headers"]["Expires"] = "9e99"
+
+    s3.meta.events.register("before-call.s3.PutObject", say)
+    try:
+        assert refused(s3.put_object, Bucket=bucket, Key="a", Body=b"1")[0] == "InvalidArgument"
+    finally:
+        s3.meta.events.unregister("before-call.s3.PutObject", say)

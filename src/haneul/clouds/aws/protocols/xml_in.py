@@ -97,7 +97,7 @@ def read(text: bytes, element: Element, roots: frozenset[str]) -> dict[str, Any]
     parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
         parser.Parse(text, True)
-    except (expat.ExpatError, ValueError) as error:
+    except (expat.ExpatError, ValueError, LookupError) as error:  # LookupError: an encoding that Python does not know
         raise MalformedXml(str(error)) from error
     result: dict[str, Any] = parse.result
     return result

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl
 from haneul.base.errors import NotBuilt
 from haneul.base.limits import OBJECT_METADATA_MAX_BYTES, OBJECT_TAGS_MAX
 from haneul.clouds.aws.call import AwsError, Output
+from haneul.clouds.aws.protocols import timestamps
 from haneul.engines.objects.records import Description, Object
 
 from .digests import members_of
@@ -49,7 +50,9 @@ def described(values: dict[str, Any]) -> Description:
     headers: dict[str, str] = {}
     extras: dict[str, str] = {}
     for member, value in values.items():
-        if member in CONTENT:
+        if member == "Expires":
+            headers["expires"] = _date(value)
+        elif member in CONTENT:
             if value:
                 headers[CONTENT[member]] = value
         elif member in EXTRAS:
@@ -74,6 +77,13 @@ def described(values: dict[str, Any]) -> Description:
         tags=header_tags(tagging) if tagging else {},
         extras=extras,
     )
+
+
+def _date(second: float) -> str:
+    try:
+        return timestamps.http_date(second)
+    except (ValueError, OverflowError, OSError) as error:  # a year that no calendar has
+        raise invalid_argument("The Expires header is not a date", "Expires", str(second)) from error
 
 
 def _check_metadata(metadata: dict[str, str]) -> None:
@@ -146,7 +156,7 @@ def facts(found: Object) -> Output:
         "ServerSideEncryption": "AES256",
     }
     for header, text in description.headers.items():
-        output[_MEMBER_OF[header]] = text
+        output[_MEMBER_OF[header]] = timestamps.parse(text) if header == "expires" else text
     if description.metadata:
         output["Metadata"] = description.metadata
     if description.storage_class != "STANDARD":
