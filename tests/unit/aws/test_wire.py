@@ -281,8 +281,23 @@ def test_the_coverage_pages_are_fresh() -> None:
 
 
 def test_coverage_pages_are_written_once(tmp_path: Path) -> None:
-    (tmp_path / "gone.md").write_text("a service that is no longer offered")
+    (tmp_path / "mine.md").write_text("somebody's own words")
+    coverage.main([str(tmp_path)])
+    (tmp_path / "gone.md").write_text((tmp_path / "s3.md").read_text())
 
-    coverage.main(tmp_path)
+    coverage.main([str(tmp_path)])
 
-    assert not (tmp_path / "gone.md").exists() and "# AWS services" in (tmp_path / "README.md").read_text()
+    assert not (tmp_path / "gone.md").exists() and (tmp_path / "mine.md").exists()
+    assert "# AWS services" in (tmp_path / "README.md").read_text()
+
+
+def test_asking_for_help_with_the_coverage_pages_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(SystemExit) as left:
+        coverage.main(["--help"])
+
+    assert left.value.code == 0 and "docs/services" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
