@@ -132,3 +132,17 @@ def test_an_object_of_parts_is_copied_into_one_piece(s3: Any, bucket: str) -> No
 
     assert "-" not in done["CopyObjectResult"]["ETag"]
     assert s3.get_object(Bucket=bucket, Key="to")["Body"].read() == b"".join(bodies)
+
+
+def test_what_is_missing_is_named_even_when_it_is_the_source(s3: Any, source: str) -> None:
+    upload = s3.create_multipart_upload(Bucket=source, Key="to")["UploadId"]
+    to = {"Bucket": source, "Key": "to"}
+
+    for copy, more in ((s3.copy_object, {}), (s3.upload_part_copy, {"UploadId": upload, "PartNumber": 1})):
+        no_key = refused(copy, **to, **more, CopySource=f"{source}/missing").fields
+        no_bucket = refused(copy, **to, **more, CopySource="no-such-bucket-here/missing").fields
+        assert (no_key["Code"], no_key["Key"]) == ("NoSuchKey", "missing")
+        assert (no_bucket["Code"], no_bucket["BucketName"]) == ("NoSuchBucket", "no-such-bucket-here")
+    assert refused(s3.copy_object, Bucket="none-here", Key="to", CopySource=f"{source}/from +ü").fields[
+        "BucketName"
+    ] == ("none-here")

@@ -1,19 +1,22 @@
 """CopyObject and UploadPartCopy."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote_plus
 
 from msgspec.structs import replace
 
-from haneul.clouds.aws.call import Call, Output
+from haneul.base.errors import NotFound
+from haneul.clouds.aws.call import AwsError, Call, Output
 from haneul.engines import Engines
 from haneul.engines.objects.conditions import NO_CONDITIONS, Conditions
 from haneul.engines.objects.records import UNVERSIONED, Description, Object
 
 from .describing import EXTRAS, checksums, described, encryption, quoted, seconds
 from .digests import algorithm_named, members_of
-from .errors import invalid_argument, invalid_request, no_such_version
+from .errors import FAULTS, invalid_argument, invalid_request, no_such_version
 from .multipart import check_part_number
 from .names import origin
 from .objects import write_conditions
@@ -25,6 +28,7 @@ _CONDITIONS = (
     "CopySourceIfModifiedSince",
     "CopySourceIfUnmodifiedSince",
 )
+_ELEMENTS = {"bucket": "BucketName", "object": "Key"}
 _NO_SOURCE = "Copy Source must mention the source bucket and key: sourcebucket/sourcekey"
 _TO_ITSELF = (
     "This copy request is illegal because it is trying to copy an object to itself without changing the object's"
@@ -42,18 +46,19 @@ async def copy_object(engines: Engines, call: Call) -> Output:
         raise invalid_request(_TO_ITSELF)
     said = described(values)
     named = values.get("ChecksumAlgorithm")
-    _, made = await engines.objects.copy(
-        call.scope,
-        from_bucket,
-        from_key,
-        bucket,
-        key,
-        lambda found: _described_copy(values, said, found),
-        origin(call),
-        algorithm=algorithm_named(named) if named else None,
-        source_conditions=source_conditions(values),
-        conditions=write_conditions(values),
-    )
+    with _named():
+        _, made = await engines.objects.copy(
+            call.scope,
+            from_bucket,
+            from_key,
+            bucket,
+            key,
+            lambda found: _described_copy(values, said, found),
+            origin(call),
+            algorithm=algorithm_named(named) if named else None,
+            source_conditions=source_conditions(values),
+            conditions=write_conditions(values),
+        )
     result = {"ETag": quoted(made.etag), "LastModified": seconds(made.modified_ms), **checksums(made)}
     return {"CopyObjectResult": result, **encryption(made.description)}
 
@@ -66,19 +71,34 @@ async def upload_part_copy(engines: Engines, call: Call) -> Output:
     def select(found: Object) -> tuple[int, int]:
         return _copied_range(values.get("CopySourceRange"), found.body.size_bytes)
 
-    part = await engines.objects.copy_part(
-        call.scope,
-        from_bucket,
-        from_key,
-        values["Bucket"],
-        values["Key"],
-        values["UploadId"],
-        values["PartNumber"],
-        select,
-        source_conditions=source_conditions(values),
-    )
+    with _named():
+        part = await engines.objects.copy_part(
+            call.scope,
+            from_bucket,
+            from_key,
+            values["Bucket"],
+            values["Key"],
+            values["UploadId"],
+            values["PartNumber"],
+            select,
+            source_conditions=source_conditions(values),
+        )
     result = {"ETag": quoted(part.etag), "LastModified": seconds(part.modified_ms), **members_of(part.digests)}
     return {"CopyPartResult": result, "ServerSideEncryption": "AES256"}
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """What is missing may be the source's, while the input names the target's: errors name what was looked for."""
+    try:
+        yield
+    except NotFound as failure:
+        element = _ELEMENTS.get(failure.noun)
+        if element is None:
+            raise
+        fault = FAULTS[NotFound, failure.noun]
+        members: dict[str, Any] = {element: failure.name}
+        raise AwsError(fault.code, fault.message, fault.status, **members) from failure
 
 
 def copy_source(text: str) -> tuple[str, str]:
