@@ -15,7 +15,7 @@ from typing import Any
 
 from haneul.base.config import Config
 from haneul.base.env import Env, RealEnv
-from haneul.base.errors import Denied, Unavailable
+from haneul.base.errors import Denied, Failure, Unavailable
 from haneul.base.log import Log, StreamLog
 from haneul.base.scope import Scope
 from haneul.clouds.aws.front import AwsFace
@@ -120,13 +120,22 @@ class Cloud:
         make_directory(self.directory)
         self._lock = OwnerLock(self.directory / "haneul.lock")  # before anything else of the folder is touched
         port = await self._listen()
-        opening = self.env.spawn(self.sandbox.open(), name="sandbox: open")
+        opening = self.env.spawn(self._open_sandbox(), name="sandbox: open")
         try:
             await self._open_rooms(port)
         except BaseException:
             await asyncio.gather(opening, return_exceptions=True)  # it cannot be closed before it is open
             raise
-        await opening
+        if (failure := await opening) is not None:
+            raise failure
+
+    async def _open_sandbox(self) -> Failure | None:
+        """Why it cannot be opened, for whoever started this task and has other things to undo first."""
+        try:
+            await self.sandbox.open()
+        except Failure as failure:
+            return failure
+        return None
 
     async def _listen(self) -> int:
         """The port. Raises Unavailable."""

@@ -1,9 +1,12 @@
 """The command line against a real cloud: what a new user types, what goes wrong, and what survives a restart."""
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -181,3 +184,50 @@ def test_no_cloud_is_said(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert "haneul up" in done.stderr
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data").start()
+    client = server.client("lambda")
+    make_function(client, "slow", "import time\n\ndef handler(event, context):\n    time.sleep(60)\n", Timeout=90)
+    arn = client.get_function(FunctionName="slow")["Configuration"]["FunctionArn"]
+    caller = subprocess.Popen(
+        [sys.executable, "-m", "haneul", "invoke", "slow"],
+        env={**os.environ, "HANEUL_DATA_DIR": str(server.folder)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert server.process is not None
+        until = time.monotonic() + 30
+        while json.loads(server.haneul("status", "--json"))["environments"] == 0 and time.monotonic() < until:
+            time.sleep(0.05)
+        server.process.send_signal(signal.SIGINT)
+        while "stopping" not in server.output() and time.monotonic() < until:
+            time.sleep(0.02)
+        server.process.send_signal(signal.SIGINT)
+
+        assert server.process.wait(timeout=5) == 130
+    finally:
+        caller.kill()
+        caller.wait()
+    assert "left at once" in server.output() and "Traceback" not in server.output()
+    server.start()
+    try:
+        assert server.client("lambda").get_function(FunctionName="slow")["Configuration"]["FunctionArn"] == arn
+    finally:
+        server.stop()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root has the strict tier")
+def test_a_tier_that_is_not_to_be_had_is_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "haneul", "up", "--tier", "strict", "--port", "0", "--data-dir", str(tmp_path / "d")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "needs root" in done.stderr and len(done.stderr.strip().splitlines()) == 1

@@ -1,6 +1,7 @@
 """Starting and stopping the whole cloud: a start that fails leaves nothing behind, whatever it failed at."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 from pathlib import Path
@@ -20,7 +21,11 @@ KINDS = ("identity", "objects", "functions", "logs", "metrics", "traces", "billi
 
 def children() -> set[str]:
     """Processes that this one started and that are not gone."""
-    return {pid for each in Path("/proc/self/task").iterdir() for pid in (each / "children").read_text().split()}
+    found: set[str] = set()
+    for each in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread that ended meanwhile
+            found.update((each / "children").read_text().split())
+    return found
 
 
 def threads() -> set[threading.Thread]:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -39,9 +40,6 @@ def run(flags: dict[str, Any]) -> int:
     except OSError as error:
         print(f"haneul: cannot go on: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("haneul: left at once; what was acknowledged is kept", file=sys.stderr)
-        return 130
 
 
 def _loop_factory() -> Any:
@@ -66,7 +64,7 @@ async def _serve(config: Config) -> int:
             await stop.wait()
             print("stopping: finishing what is in flight (Ctrl-C again to leave at once)", file=sys.stderr, flush=True)
             for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+                loop.add_signal_handler(number, _leave, cloud)
     finally:
         await cloud.stop()
     return 0
@@ -78,6 +76,14 @@ def _rest_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+def _leave(cloud: Cloud) -> None:
+    """As kill -9 would: the state is safe, the sandboxes end with this process, and only what is in flight is lost."""
+    if cloud.config.ephemeral:
+        shutil.rmtree(cloud.directory, ignore_errors=True)
+    print("haneul: left at once; what was acknowledged is kept", file=sys.stderr, flush=True)
+    os._exit(130)
 
 
 def banner(cloud: Cloud) -> str:
