@@ -27,9 +27,10 @@ class Call:
                (float), blobs are bytes, a streaming blob is a gateway Body (aws-chunked already decoded and verified)
     principal  who called
     request    the HTTP request, for the few operations that need a header or the host outside the model
+    body       the bytes that input was read from, for those that verify a digest of them; b"" when it is a stream
     """
 
-    __slots__ = ("input", "operation", "principal", "request", "request_id", "scope", "trace")
+    __slots__ = ("body", "input", "operation", "principal", "request", "request_id", "scope", "trace")
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Call:
         request: Request,
         request_id: str,
         trace: Trace,
+        body: bytes = b"",
     ) -> None:
         self.scope = scope
         self.operation = operation
@@ -49,6 +51,7 @@ class Call:
         self.request = request
         self.request_id = request_id
         self.trace = trace
+        self.body = body
 
 
 Handler = Callable[["Engines", Call], Awaitable[Output]]

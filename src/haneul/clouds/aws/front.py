@@ -139,6 +139,7 @@ class AwsFace:
                 request=request,
                 request_id=run.request_id(plan.service.name),
                 trace=_trace(request, self._env),
+                body=body if isinstance(body, bytes) else b"",
             )
             operation = plan.operation
             run.resource = operation.resource(call)

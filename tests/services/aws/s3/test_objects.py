@@ -1,5 +1,6 @@
 """Objects through an unmodified boto3: bodies, headers, conditions, ranges, deletion."""
 
+import base64
 import datetime
 import hashlib
 from typing import Any
@@ -223,6 +224,30 @@ def test_a_deletion_without_a_checksum_is_refused(bucket: str, raw: Any) -> None
     answer = raw("POST", f"/{bucket}?delete", b"<Delete><Object><Key>k</Key></Object></Delete>")
 
     assert answer.status == 400 and b"Missing required header" in answer.body
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "code"),
+    [
+        ("content-md5", base64.b64encode(bytes(16)).decode(), "BadDigest"),
+        ("content-md5", "nonsense", "InvalidDigest"),
+        ("x-amz-checksum-crc32", base64.b64encode(bytes(4)).decode(), "BadDigest"),
+        ("x-amz-checksum-sha256", "nonsense", "InvalidRequest"),
+    ],
+)
+def test_a_deletion_that_is_not_what_was_sent_deletes_nothing(
+    s3: Any, bucket: str, raw: Any, header: str, value: str, code: str
+) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    document = b"<Delete><Object><Key>k</Key></Object></Delete>"
+
+    answer = raw("POST", f"/{bucket}?delete", document, {header: value})
+
+    assert answer.status == 400 and f"<Code>{code}</Code>".encode() in answer.body
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+    md5 = base64.b64encode(hashlib.md5(document, usedforsecurity=False).digest()).decode()
+    assert raw("POST", f"/{bucket}?delete", document, {"content-md5": md5}).status == 200
+    assert refused(s3.get_object, Bucket=bucket, Key="k").code == "NoSuchKey"
 
 
 def test_a_key_may_have_1024_bytes_and_no_more(s3: Any, bucket: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from haneul.clouds.aws.call import Call, Handler, Operation, Service
 
 from . import buckets, copy, listing, multipart, notifications, objects, settings, tagging
+from .digests import verified
 from .errors import FAULTS, guarded
 from .names import any_resource, bucket_arn, object_arn
 
@@ -14,7 +15,7 @@ def _of(resource: Callable[[Call], str], handler: Handler, action: str) -> Opera
 
 
 def _bucket(handler: Handler, action: str) -> Operation:
-    return _of(bucket_arn, handler, action)
+    return _of(bucket_arn, verified(handler), action)
 
 
 def _object(handler: Handler, action: str) -> Operation:
@@ -46,7 +47,7 @@ OPERATIONS = {
     "ListParts": _object(multipart.list_parts, "ListMultipartUploadParts"),
     "ListMultipartUploads": _bucket(multipart.list_multipart_uploads, "ListBucketMultipartUploads"),
     "GetObjectTagging": _object(tagging.get_object_tagging, "GetObjectTagging"),
-    "PutObjectTagging": _object(tagging.put_object_tagging, "PutObjectTagging"),
+    "PutObjectTagging": _object(verified(tagging.put_object_tagging), "PutObjectTagging"),
     "DeleteObjectTagging": _object(tagging.delete_object_tagging, "DeleteObjectTagging"),
     "GetObjectAcl": _object(settings.get_object_acl, "GetObjectAcl"),
     "GetBucketNotificationConfiguration": _bucket(

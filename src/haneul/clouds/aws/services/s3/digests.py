@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from haneul.base.errors import Invalid, NotBuilt
-from haneul.clouds.aws.call import AwsError, Call
+from haneul.clouds.aws.call import AwsError, Call, Handler, Output
+from haneul.engines import Engines
+from haneul.storage.checksums import digest_of
 
 from .errors import invalid_request
 
@@ -21,6 +23,8 @@ NOT_BUILT = frozenset(("ChecksumSHA512", "ChecksumMD5", "ChecksumXXHASH64", "Che
 MEMBER_OF = {algorithm: member for member, algorithm in MEMBERS.items()}
 SIZES = {"md5": 16, "crc32": 4, "crc32c": 4, "crc64nvme": 8, "sha1": 20, "sha256": 32}
 CAN_COVER_WHOLE = ("crc32", "crc32c", "crc64nvme")
+
+_HEADERS = (("md5", b"content-md5"), *((each, f"x-amz-checksum-{each}".encode()) for each in MEMBER_OF))
 
 Claims = Callable[[], Mapping[str, str]]
 
@@ -96,6 +100,29 @@ def in_words(error: Invalid) -> Exception:
             CalculatedDigest=found,
         )
     return AwsError("BadDigest", f"The {error.name.upper()} you specified did not match the calculated checksum.", 400)
+
+
+def verified(handler: Handler) -> Handler:
+    """The handler of an operation whose input is a document: the document must be the one whose digests were sent."""
+
+    async def run(engines: Engines, call: Call) -> Output:
+        if call.body:
+            _check_document(call)
+        return await handler(engines, call)
+
+    return run
+
+
+def _check_document(call: Call) -> None:
+    for algorithm, header in _HEADERS:
+        text = call.request.header(header)
+        if text is None:
+            continue
+        given = text.decode("latin-1").strip()
+        wanted = _hexadecimal(given, "md5", _invalid_md5) if algorithm == "md5" else header_digest(algorithm, given)
+        found = digest_of(algorithm, call.body)
+        if found != wanted:
+            raise in_words(Invalid("digest", algorithm, "is another one", claimed=wanted, found=found))
 
 
 def _announced(call: Call) -> str | None:
