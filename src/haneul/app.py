@@ -30,6 +30,8 @@ from haneul.rooms import Files, Rooms, build_rooms
 from haneul.sandbox.choose import make_sandbox
 from haneul.storage.directory import OwnerLock, make_directory, sync
 
+LOOPBACK = "127.0.0.1"
+
 
 def build(config: Config, *, env: Env | None = None, log: Log | None = None) -> "Cloud":
     """A cloud that is not started yet."""
@@ -50,6 +52,7 @@ class Cloud:
         self.directory = Path(tempfile.mkdtemp(prefix="haneul-")) if config.ephemeral else config.data_dir.absolute()
         self.sandbox = make_sandbox(config, env, log, self.directory / "sandbox")
         self._server: Server | None = None
+        self._inner: Server | None = None
         self._files: Files | None = None
         self._rooms: Rooms | None = None
         self._router: Router | None = None
@@ -107,6 +110,8 @@ class Cloud:
                 closing.push_async_callback(self._files.close)
             if self._rooms is not None:
                 closing.push_async_callback(self._rooms.stop)
+            if self._inner is not None:
+                closing.push_async_callback(self._inner.stop)
             if self._server is not None:
                 closing.push_async_callback(self._server.stop)
 
@@ -152,7 +157,24 @@ class Cloud:
         self.url = f"{'https' if tls else 'http'}://{name}:{bound}"
         return bound
 
+    async def _listen_to_functions(self, port: int) -> tuple[tuple[str, int], str]:
+        """Address and URL at which functions reach the cloud.
+
+        With TLS that is a plain listener on loopback: inside a sandbox nobody trusts a development CA, nor knows the name
+        on the operator's certificate. Raises Unavailable.
+        """
+        if not self.url.startswith("https:"):
+            return (self.config.host, port), self.url
+        self._inner = Server(self, self.env, self.log)
+        try:
+            inner = await self._inner.start(LOOPBACK, 0)
+        except OSError as error:
+            why = os.strerror(error.errno or 0)
+            raise Unavailable("address", f"{LOOPBACK}:0", f"cannot listen there: {why}") from error
+        return (LOOPBACK, inner), f"http://{LOOPBACK}:{inner}"
+
     async def _open_rooms(self, port: int) -> None:
+        endpoint, url = await self._listen_to_functions(port)
         state = None if self.config.ephemeral else self.directory / "state"
         files = self._files = Files(self.directory, state, self.env, self.log)
         rooms = self._rooms = build_rooms(
@@ -162,8 +184,8 @@ class Cloud:
             files,
             sandbox=self.sandbox,
             code_dir=self.directory / "code",
-            endpoint=(self.config.host, port),
-            url=self.url,
+            endpoint=endpoint,
+            url=url,
         )
         await rooms.start()
         aws = AwsFace(rooms.engines, self.config, self.env, self.log, rooms.observer)

@@ -123,3 +123,15 @@ def test_reset_of_one_account_leaves_the_other(tmp_path: Path) -> None:
         assert [len(client.list_buckets()["Buckets"]) for client in clients] == [0, 0]
     finally:
         assert server.stop() == 0
+
+
+def test_functions_reach_a_cloud_that_speaks_https(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data", "--tls", "--egress", "closed").start()
+    try:
+        trusting = {"verify": str(server.folder / "tls" / "ca.pem")}
+        make_function(server.client("lambda", **trusting), "who", WHO.format(source="by TLS"), Timeout=20)
+        said = json.loads(server.client("lambda", **trusting).invoke(FunctionName="who")["Payload"].read())
+    finally:
+        assert server.stop() == 0
+
+    assert said[:2] == ["by TLS", "000000000000"]
