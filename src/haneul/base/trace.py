@@ -14,10 +14,10 @@ class Trace(msgspec.Struct, frozen=True, array_like=True):
     sampled: bool = True
 
 
-def new_trace(env: Env) -> Trace:
-    """A trace that begins here."""
+def new_trace(env: Env, now_s: float | None = None) -> Trace:
+    """A trace that begins here, now or at now_s (seconds since the epoch)."""
     raw = env.token(20).hex()
-    return Trace(f"{int(env.now()) & 0xFFFFFFFF:08x}{raw[:24]}", raw[24:])
+    return Trace(f"{int(env.now() if now_s is None else now_s) & 0xFFFFFFFF:08x}{raw[:24]}", raw[24:])
 
 
 def child_of(trace: Trace, env: Env) -> Trace:

@@ -31,14 +31,14 @@ class Request:
     query    the part behind it, or b""
     remote   (address, port) of the client
     received when its head was complete, seconds since the epoch
-    index    headers as a dict, from whoever has it already; right only when no name comes twice
+    index    headers as a dict, for those who look up many; given by whoever has it already, when no name comes twice
     """
 
     __slots__ = (
-        "_index",
         "body",
         "headers",
         "http_version",
+        "index",
         "method",
         "path",
         "query",
@@ -70,16 +70,18 @@ class Request:
         self.scheme = scheme
         self.http_version = http_version
         self.received = received
-        self._index = index
+        self.index = index if index is not None else _joined(headers)
 
     def header(self, name: bytes) -> bytes | None:
         """The value of a header (its values joined by a comma when it came more than once), or None."""
-        index = self._index
-        if index is None:
-            index = self._index = {}
-            for key, value in self.headers:
-                index[key] = index[key] + b"," + value if key in index else value
-        return index.get(name)
+        return self.index.get(name)
+
+
+def _joined(headers: list[Header]) -> dict[bytes, bytes]:
+    index: dict[bytes, bytes] = {}
+    for key, value in headers:
+        index[key] = index[key] + b"," + value if key in index else value
+    return index
 
 
 class FileSlice:

@@ -33,7 +33,7 @@ class Auth(NamedTuple):
 
 def read_auth(request: Request) -> Auth:
     """Take a request's signature apart."""
-    header = request.header(b"authorization")
+    header = request.index.get(b"authorization")
     if header is not None:
         head, found, signature = header.rpartition(b", Signature=")
         if found and len(signature) == 64:

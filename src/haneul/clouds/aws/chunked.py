@@ -26,7 +26,7 @@ _KNOWN = _CHUNKED | {b"UNSIGNED-PAYLOAD"}
 def opened(request: Request, proof: Proof | None) -> Body:
     """The body of a request by its x-amz-content-sha256. proof: None when signatures are not enforced; then chunk
     signatures are read over, and payload hashes are still checked. Raises AwsError for a malformed declaration."""
-    declared = request.header(b"x-amz-content-sha256")
+    declared = request.index.get(b"x-amz-content-sha256")
     if declared is None or declared == b"UNSIGNED-PAYLOAD":
         return request.body
     if declared in _CHUNKED:
@@ -101,7 +101,7 @@ class ChunkedBody:
         self._body = request.body
         self._chain = _Chain(proof) if proof is not None else None
         self._names = {
-            name.strip().lower() for name in (request.header(b"x-amz-trailer") or b"").split(b",") if name.strip()
+            name.strip().lower() for name in (request.index.get(b"x-amz-trailer") or b"").split(b",") if name.strip()
         }
         self.trailers: list[Header] = []
         self.length = _decoded_length(request)
@@ -239,7 +239,7 @@ class _Chain:
 
 
 def _decoded_length(request: Request) -> int | None:
-    text = request.header(b"x-amz-decoded-content-length")
+    text = request.index.get(b"x-amz-decoded-content-length")
     if text is None:
         if request.body.length is None:
             return None

@@ -138,7 +138,7 @@ class AwsFace:
                 principal=principal,
                 request=request,
                 request_id=run.request_id(plan.service.name),
-                trace=_trace(request, self._env),
+                trace=_trace(request, self._env, run.started_s),
                 body=body if isinstance(body, bytes) else b"",
             )
             operation = plan.operation
@@ -229,7 +229,7 @@ class AwsFace:
             if (
                 request.body.length == 0
                 and not plan.streams
-                and request.header(b"x-amz-content-sha256") == EMPTY_SHA256
+                and request.index.get(b"x-amz-content-sha256") == EMPTY_SHA256
             ):
                 return principal, b""
             body = opened(request, proof)
@@ -287,12 +287,12 @@ class AwsFace:
     def _finish(self, run: "_Run", response: Response) -> Response:
         """Tell the observer, and let browsers read the answer in developer mode."""
         request, target, call = run.request, run.target, run.call
-        if not self._config.secure and request.header(b"origin") is not None:
+        if not self._config.secure and request.index.get(b"origin") is not None:
             response.headers = [*response.headers, *_CORS]
         body = response.body
         sent = len(body) if isinstance(body, bytes) else body.length if isinstance(body, FileSlice) else 0
         scope = call.scope if call is not None else Scope(self._config.account, target.region if target else "")
-        trace = call.trace if call is not None else _trace(request, self._env)
+        trace = call.trace if call is not None else _trace(request, self._env, run.started_s)
         name = target.service if target is not None else ""
         self._observer.finished(
             Finished(
@@ -355,7 +355,7 @@ class _Run:
     def __init__(self, env: Env, request: Request) -> None:
         self.env = env
         self.request = request
-        self.started_s = env.now()
+        self.started_s = request.received or env.now()
         self.clock_s = env.monotonic()
         self.target: Target | None = None
         self.plan: Plan | None = None
@@ -381,16 +381,16 @@ def _family(service: str, protocol: str) -> str:
     return "query" if protocol in ("query", "rest-xml") else "rest-json" if protocol == "rest-json" else "json"
 
 
-def _trace(request: Request, env: Env) -> Trace:
+def _trace(request: Request, env: Env, now_s: float) -> Trace:
     """The trace that the client says it is in, or one that begins here."""
-    header = request.header(b"x-amzn-trace-id")
+    header = request.index.get(b"x-amzn-trace-id")
     if header is None:
-        return new_trace(env)
+        return new_trace(env, now_s)
     parts = dict(part.strip().partition(b"=")[::2] for part in header.split(b";"))
     root = parts.get(b"Root", b"").decode("latin-1").split("-")
     trace_id = "".join(root[1:]).lower()
     if len(root) != 3 or len(root[1]) != 8 or len(root[2]) != 24 or not _is_hex(trace_id):
-        return new_trace(env)
+        return new_trace(env, now_s)
     parent = parts.get(b"Parent", b"").decode("latin-1").lower()
     known = parent if len(parent) == 16 and _is_hex(parent) else ""
     return Trace(trace_id, env.token(8).hex(), known, parts.get(b"Sampled", b"1") != b"0")

@@ -64,12 +64,12 @@ class Directory:
         self._learn(offered)
 
     def identify(self, request: Request, auth: Auth) -> Target:
-        host = self._host(request.header(b"host") or b"")
+        host = self._host(request.index.get(b"host") or b"")
         region = auth.region or host.region or self._config.region
-        target = request.header(b"x-amz-target")
+        target = request.index.get(b"x-amz-target")
         if target is not None:
-            return self._by_target(target.decode("latin-1"), request.header(b"content-type") or b"", region)
-        if request.header(b"smithy-protocol") == b"rpc-v2-cbor" and (found := _RPC.match(request.path)):
+            return self._by_target(target.decode("latin-1"), request.index.get(b"content-type") or b"", region)
+        if request.index.get(b"smithy-protocol") == b"rpc-v2-cbor" and (found := _RPC.match(request.path)):
             prefix, operation = found[1].decode("latin-1"), found[2].decode("latin-1")
             service = self._find(self._targets, prefix)
             return Target(service or "", "rpc-cbor", operation, {}, region, asked=prefix)
@@ -82,7 +82,7 @@ class Directory:
 
     def host_region(self, request: Request) -> str:
         """The region that a request's host names, "" when it names none."""
-        return self._host(request.header(b"host") or b"").region
+        return self._host(request.index.get(b"host") or b"").region
 
     def router(self, service: str) -> Router:
         router = self._routers.get(service)
@@ -216,7 +216,7 @@ def _read_labels(name: str, prefixes: set[str], *, is_aws: bool) -> Host:
 
 
 def _is_form(request: Request) -> bool:
-    content_type = request.header(b"content-type") or b""
+    content_type = request.index.get(b"content-type") or b""
     if request.method == "POST":
         return content_type.startswith(b"application/x-www-form-urlencoded")
     return request.method == "GET" and (request.query.startswith(b"Action=") or b"&Action=" in request.query)

@@ -48,7 +48,7 @@ class _Routes:
             return self.every[0]
         if not request.query:
             for route in self.plain:
-                if not route.headers or all(request.header(name) is not None for name in route.headers):
+                if not route.headers or all(request.index.get(name) is not None for name in route.headers):
                     return route
         return _choose(self.every, request)
 
@@ -182,7 +182,7 @@ def _choose(routes: list[Route], request: Request) -> Route | None:
         if any(name not in sent or (value is not None and sent[name] != value) for name, value in route.constants):
             continue
         missing = sum(name not in sent for name in route.query)
-        missing += sum(request.header(name) is None for name in route.headers)
+        missing += sum(request.index.get(name) is None for name in route.headers)
         rank = (-missing, len(route.constants), len(route.query) + len(route.headers), -int(route.deprecated))
         if best is None or rank > best[0]:
             best = (rank, route)

@@ -11,7 +11,6 @@ import msgspec
 
 from haneul.base.env import Env, Timer
 from haneul.base.errors import Failure, Invalid, NotFound, TooLarge, Unavailable
-from haneul.base.ids import hex_id
 from haneul.base.limits import (
     BLOB_INLINE_MAX_BYTES,
     BLOB_LINGER_S,
@@ -122,7 +121,7 @@ class Bodies:
         if not data:
             return Taken(NOTHING, found)
         # Ids that begin with the time keep new rows together on the pages of the store.
-        return Taken(Body("row", f"{self._env.now_ms():012x}{hex_id(self._env, 6)}", len(data)), found, data)
+        return Taken(Body("row", f"{self._env.now_ms():012x}{self._env.token(6).hex()}", len(data)), found, data)
 
     def write(self, txn: Txn, taken: Taken, bucket: str) -> None:
         """The row that makes the body exist, beside the row that refers to it."""

@@ -141,7 +141,8 @@ class ObjectsEngine:
         def work(txn: Txn) -> tuple[Object, list[str]]:
             held = check_bucket(txn.get(BUCKETS, held_key), scope, bucket)
             before = txn.get(OBJECTS, row_key)
-            check_write(conditions, before, key)
+            if conditions is not NO_CONDITIONS:
+                check_write(conditions, before, key)
             sequence = self._sequencer.next()
             made = Object(
                 version=UNVERSIONED,

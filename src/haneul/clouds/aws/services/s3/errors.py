@@ -1,5 +1,7 @@
 """S3's words for what can go wrong, and the two checks that stand in front of every operation."""
 
+from collections.abc import Awaitable
+
 from haneul.base.errors import (
     AlreadyExists,
     Conflict,
@@ -106,7 +108,7 @@ def no_such_version(key: str, version: str) -> AwsError:
 def guarded(handler: Handler) -> Handler:
     """The handler behind the checks of the key's length and of the owner that the caller expects."""
 
-    async def run(engines: Engines, call: Call) -> Output:
+    def run(engines: Engines, call: Call) -> Awaitable[Output]:
         key = call.input.get("Key")
         if key is not None and len(key) * 4 > OBJECT_KEY_MAX_BYTES:
             size = len(key.encode())
@@ -119,10 +121,12 @@ def guarded(handler: Handler) -> Handler:
                     MaxSizeAllowed=str(OBJECT_KEY_MAX_BYTES),
                 )
         expected = call.input.get("ExpectedBucketOwner")
-        if expected is not None:
-            held = await engines.objects.buckets.get(call.scope, call.input["Bucket"])
-            if held.account != expected:
-                raise Denied("bucket", held.name, "it has another owner than expected")
+        return handler(engines, call) if expected is None else run_for(expected, engines, call)
+
+    async def run_for(expected: str, engines: Engines, call: Call) -> Output:
+        held = await engines.objects.buckets.get(call.scope, call.input["Bucket"])
+        if held.account != expected:
+            raise Denied("bucket", held.name, "it has another owner than expected")
         return await handler(engines, call)
 
     return run
