@@ -50,7 +50,7 @@ def deploy(url: str, example: Path, folder: Path) -> None:
         Handler="app.handler",
         Code={"ZipFile": package.read_bytes()},
         Timeout=30,
-        MemorySize=512,
+        MemorySize=1024,
         Environment={"Variables": {"TARGET_BUCKET": TARGET}},
     )
     functions.get_waiter("function_active_v2").wait(FunctionName=FUNCTION, WaiterConfig={"Delay": 1})
