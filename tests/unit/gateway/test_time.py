@@ -1,6 +1,7 @@
 """Clients that are too slow, and servers that stop: all on a clock that the test moves."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,6 +10,7 @@ from haneul.base import limits
 from haneul.base.errors import Invalid
 from haneul.gateway import site as site_module
 from haneul.gateway.http import Request, Response
+from haneul.gateway.server import Server
 
 from .stage import Plain, Stage, hello
 from .test_server import GET, MEGABYTE, Gate, flood
@@ -248,3 +250,32 @@ async def test_stopping_breaks_off_what_takes_too_long(stage: Stage) -> None:
 
 async def read_all(request: Request) -> Response:
     return Response(200, [], b"%d" % len(await request.body.read(MEGABYTE)))
+
+
+# starting
+
+
+async def test_localhost_is_one_port_on_every_address_that_it_names(stage: Stage) -> None:
+    server = Server(Plain(hello), stage.env, stage.log)
+
+    port = await server.start("localhost", 0)
+
+    named = {str(info[4][0]) for info in await asyncio.get_running_loop().getaddrinfo("localhost", port)}
+    reached = 0
+    for address in named:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(address, port)
+            writer.close()
+            reached += 1
+    assert reached >= 1
+    await server.stop()
+
+
+async def test_an_address_in_use_is_an_error(stage: Stage) -> None:
+    await stage.serve(Plain(hello))
+    other = Server(Plain(hello), stage.env, stage.log)
+
+    with pytest.raises(OSError):
+        await other.start("127.0.0.1", stage.port)
+
+    await other.stop()
