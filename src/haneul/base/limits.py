@@ -96,6 +96,7 @@ CREDENTIALS_MARGIN_S = 300.0
 LOG_FLUSH_S = 0.25
 LOG_LINES_PENDING_MAX = 500
 ASYNC_RETRIES_DEFAULT = 2
+FUNCTION_HOPS_MAX = 16  # Lambda developer guide, "Use Lambda recursive loop detection to prevent infinite loops"
 ASYNC_RETRY_WAITS_S = (60.0, 120.0)
 ASYNC_BACKOFF_S = 1.0
 ASYNC_BACKOFF_MAX_S = 300.0

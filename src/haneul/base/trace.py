@@ -6,12 +6,14 @@ from .env import Env
 
 
 class Trace(msgspec.Struct, frozen=True, array_like=True):
-    """trace_id: 32 hex digits, the first 8 of them the start in epoch seconds. span_id, parent_id: 16 hex digits or ""."""
+    """trace_id: 32 hex digits, the first 8 of them the start in epoch seconds. span_id, parent_id: 16 hex digits or "".
+    hops: how many functions in a row led here."""
 
     trace_id: str
     span_id: str
     parent_id: str = ""
     sampled: bool = True
+    hops: int = 0
 
 
 def new_trace(env: Env, now_s: float | None = None) -> Trace:
@@ -20,6 +22,6 @@ def new_trace(env: Env, now_s: float | None = None) -> Trace:
     return Trace(f"{int(env.now() if now_s is None else now_s) & 0xFFFFFFFF:08x}{raw[:24]}", raw[24:])
 
 
-def child_of(trace: Trace, env: Env) -> Trace:
-    """The next hop of the same trace."""
-    return Trace(trace.trace_id, env.token(8).hex(), trace.span_id, trace.sampled)
+def child_of(trace: Trace, env: Env, *, hops: int = 0) -> Trace:
+    """The next span of the same trace. hops: functions on the way to it."""
+    return Trace(trace.trace_id, env.token(8).hex(), trace.span_id, trace.sampled, trace.hops + hops)

@@ -39,7 +39,6 @@ class Delivery(msgspec.Struct, frozen=True):
     trace: Trace
     attempt: int = 0
     last_error: str = ""
-    hops: int = 0
 
 
 OUTBOX: Space[Delivery] = Space("outbox", Delivery, feed=False)

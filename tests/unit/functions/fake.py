@@ -100,8 +100,8 @@ class Plain:
     def context(self, function: Function, qualifier: str) -> dict[str, str]:
         return {"called": f"{function.name}:{qualifier}"}
 
-    def trace_header(self, trace: Trace, hops: int) -> str:
-        return f"{trace.trace_id};{hops}"
+    def trace_header(self, trace: Trace) -> str:
+        return f"{trace.trace_id};{trace.hops}"
 
     def failure(self, kind: str, request_id: str, reason: str, function: Function, at_ms: int) -> FailureText:
         return FailureText(f"Plain.{kind}", f'"{kind} {reason}"'.encode(), (f"failed: {kind}",))

@@ -5,6 +5,7 @@ import pytest
 
 from haneul.base.errors import NotFound, TooLarge, Unavailable
 from haneul.base.limits import PAYLOAD_ASYNC_MAX_BYTES, SCAN_MAX_ROWS
+from haneul.base.trace import Trace
 from haneul.engines.functions.asynchronous import backoff_ms
 from haneul.engines.functions.records import FAILURES, AsyncSettings
 from haneul.sandbox.api import Invocation, Outcome
@@ -24,6 +25,11 @@ async def sent(world: World, **request: object) -> Delivery:
     return row
 
 
+def after(hops: int) -> Trace:
+    """A trace in which that many functions have run."""
+    return Trace("0" * 32, "0" * 16, hops=hops)
+
+
 def tried(row: Delivery) -> Delivery:
     return msgspec.structs.replace(row, attempt=row.attempt + 1)
 
@@ -35,23 +41,23 @@ async def failures(world: World) -> int:
 async def test_an_event_is_in_the_outbox_before_it_is_acknowledged(world: World) -> None:
     await world.create()
 
-    row = await sent(world, payload=b'{"a":1}', request_id="r1", hops=3)
+    row = await sent(world, payload=b'{"a":1}', request_id="r1", trace=after(3))
 
-    assert (row.id, row.format, row.event, row.hops) == ("r1", "raw", b'{"a":1}', 3)
+    assert (row.id, row.format, row.event, row.trace.hops) == ("r1", "raw", b'{"a":1}', 3)
     assert (row.target.kind, row.target.name) == ("function", "f")
     assert world.sandbox.runs == []
 
 
 async def test_an_event_that_succeeds_is_done(world: World) -> None:
     await world.create()
-    row = await sent(world, hops=2)
+    row = await sent(world, trace=after(2))
 
     handed = await world.engine.asynchronous.deliver(row, row.event)
 
     assert handed.outcome == "done"
     assert world.watcher.last.asynchronous
     assert world.sandbox.runs[0][1].request_id == row.id
-    assert world.sandbox.runs[0][1].trace_header.endswith(";2")
+    assert world.sandbox.runs[0][1].trace_header.endswith(";3")
 
 
 async def test_a_function_that_fails_is_tried_three_times_under_one_id(world: World) -> None:
@@ -146,6 +152,18 @@ async def test_an_event_older_than_six_hours_is_dropped(world: World) -> None:
     await world.env.advance(21_601)
 
     assert (await world.engine.asynchronous.deliver(row, row.event)).outcome == "dropped"
+
+
+async def test_functions_that_call_each_other_in_a_circle_end_after_16_runs(world: World) -> None:
+    await world.create()
+    row = await sent(world)
+    while (handed := await world.engine.asynchronous.deliver(row, row.event)).outcome == "done":
+        hops = int(world.sandbox.runs[-1][1].trace_header.partition(";")[2])
+        row = msgspec.structs.replace(row, trace=after(hops))
+
+    assert (handed.outcome, handed.reason) == ("dropped", "recursive: 16 functions in a row led here")
+    assert len(world.sandbox.runs) == 16
+    assert [event for _, event, _ in world.log.events] == ["event_dropped"]
 
 
 async def test_what_is_for_nobody_is_dropped(world: World) -> None:

@@ -72,9 +72,9 @@ class LambdaDress:
         name = f"arn:aws:lambda:{scope.region}:{scope.account}:function:{function.name}"
         return {"invoked_function_arn": f"{name}:{qualifier}" if qualifier else name}
 
-    def trace_header(self, trace: Trace, hops: int) -> str:
+    def trace_header(self, trace: Trace) -> str:
         sampled = "1" if trace.sampled else "0"
-        lineage = f";Lineage={hops}:{trace.trace_id[:8]}:0" if hops else ""
+        lineage = f";Lineage={trace.hops}:{trace.trace_id[:8]}:0" if trace.hops else ""
         return f"Root=1-{trace.trace_id[:8]}-{trace.trace_id[8:]};Parent={trace.span_id};Sampled={sampled}{lineage}"
 
     def failure(self, kind: str, request_id: str, reason: str, function: Function, at_ms: int) -> FailureText:

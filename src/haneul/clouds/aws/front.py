@@ -393,7 +393,9 @@ def _trace(request: Request, env: Env, now_s: float) -> Trace:
         return new_trace(env, now_s)
     parent = parts.get(b"Parent", b"").decode("latin-1").lower()
     known = parent if len(parent) == 16 and _is_hex(parent) else ""
-    return Trace(trace_id, env.token(8).hex(), known, parts.get(b"Sampled", b"1") != b"0")
+    hops = parts.get(b"Lineage", b"").partition(b":")[0]
+    depth = int(hops) if hops.isdigit() and len(hops) <= 4 else 0
+    return Trace(trace_id, env.token(8).hex(), known, parts.get(b"Sampled", b"1") != b"0", depth)
 
 
 def _is_hex(text: str) -> bool:

@@ -8,6 +8,7 @@ from haneul.base.limits import (
     ASYNC_BACKOFF_MAX_S,
     ASYNC_BACKOFF_S,
     ASYNC_RETRY_WAITS_S,
+    FUNCTION_HOPS_MAX,
     PAYLOAD_ASYNC_MAX_BYTES,
     SCAN_MAX_ROWS,
 )
@@ -57,7 +58,6 @@ class Asynchronous:
             created_ms=now_ms,
             due_ms=now_ms,
             trace=request.trace,
-            hops=request.hops,
         )
         await self._store.transact(lambda txn: enqueue(txn, row))
 
@@ -65,8 +65,11 @@ class Asynchronous:
         """One attempt at an event, from whatever engine it comes; never raises a Failure.
 
         A function that fails is tried again after ASYNC_RETRY_WAITS_S; waiting for a free place does not count as trying,
-        and goes on, ever more slowly, until the event is too old.
+        and goes on, ever more slowly, until the event is too old. An event that functions have passed on to each other
+        FUNCTION_HOPS_MAX times goes no further.
         """
+        if row.trace.hops >= FUNCTION_HOPS_MAX:
+            return await self._drop(row, f"recursive: {row.trace.hops} functions in a row led here")
         scope, name, qualifier = row.target.scope, row.target.name, row.target.qualifier
         settings = await self._settings(scope, name, qualifier)
         if self._env.now_ms() - row.created_ms > settings.age_max_s * 1000:
@@ -75,7 +78,6 @@ class Asynchronous:
             payload=payload,
             request_id=row.id,
             trace=row.trace,
-            hops=row.hops,
             asynchronous=True,
             attempt=row.attempt + 1,
         )

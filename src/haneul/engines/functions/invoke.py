@@ -28,14 +28,13 @@ FAILED_INIT = {"timeout": "init_timeout", "crash": "init_crash", "out_of_memory"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One event for a function. attempt counts from 1; hops: how many functions in a row led here."""
+    """One event for a function. attempt counts from 1."""
 
     payload: bytes
     request_id: str
     trace: Trace
     client_context: str = ""
     tail: bool = False
-    hops: int = 0
     asynchronous: bool = False
     attempt: int = 1
 
@@ -172,7 +171,7 @@ class Invoker:
         journal = environment.outfit.journal
         if request.tail:
             journal.begin_tail()
-        trace = child_of(request.trace, self._env)
+        trace = child_of(request.trace, self._env, hops=1)
         journal.write(self._renderer.start(request.request_id, route.version))
         context = route.context
         if request.client_context:
@@ -182,7 +181,7 @@ class Invoker:
             payload=request.payload,
             deadline_ms=self._env.now_ms() + timeout_s * 1000,
             timeout_s=timeout_s,
-            trace_header=self._dress.trace_header(trace, request.hops),
+            trace_header=self._dress.trace_header(trace),
             context=context,
         )
         try:

@@ -53,3 +53,33 @@ def test_events_wait_for_nobody(cloud: Any, client: Any, name: str) -> None:
     }
 
     assert {key: seen(store, f"bucket-{name}", key) for key in sent} == sent
+
+
+LOOP = """
+import boto3
+def handler(event, context):
+    record = event["Records"][0]["s3"]
+    number = int(record["object"]["key"]) + 1
+    boto3.client("s3").put_object(Bucket=record["bucket"]["name"], Key=str(number), Body=b"")
+"""
+
+
+def test_a_function_that_writes_into_its_own_source_bucket_ends_after_16_runs(
+    cloud: Any, client: Any, name: str
+) -> None:
+    store, bucket = cloud.client("s3"), f"bucket-{name}"
+    store.create_bucket(Bucket=bucket)
+    arn = make_function(client, name, LOOP, Timeout=30, MemorySize=1_024)
+    client.add_permission(
+        FunctionName=name, StatementId="s3", Action="lambda:InvokeFunction", Principal="s3.amazonaws.com"
+    )
+    wanted = {"LambdaFunctionArn": arn, "Events": ["s3:ObjectCreated:*"]}
+    store.put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [wanted]}
+    )
+
+    store.put_object(Bucket=bucket, Key="0", Body=b"")
+    seen(store, bucket, "16")
+    cloud.run(cloud.cloud.engines.delivery.idle())
+
+    assert len(store.list_objects_v2(Bucket=bucket)["Contents"]) == 17
