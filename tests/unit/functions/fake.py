@@ -106,13 +106,15 @@ class Plain:
     def failure(self, kind: str, request_id: str, reason: str, function: Function, at_ms: int) -> FailureText:
         return FailureText(f"Plain.{kind}", f'"{kind} {reason}"'.encode(), (f"failed: {kind}",))
 
-    def start(self, request_id: str, version: str) -> list[str]:
+    def start(self, settings: Settings, at_ms: int, request_id: str, version: str) -> list[str]:
         return [f"START {request_id} {version}"]
 
-    def end(self, request_id: str) -> list[str]:
+    def end(self, settings: Settings, request_id: str) -> list[str]:
         return [f"END {request_id}"]
 
-    def report(self, request_id: str, invoked: Invoked, trace: Trace | None) -> list[str]:
+    def report(
+        self, settings: Settings, at_ms: int, request_id: str, invoked: Invoked, trace: Trace | None
+    ) -> list[str]:
         return [f"REPORT {request_id} {invoked.billed_ms}"]
 
 

@@ -8,7 +8,7 @@ from haneul.base.finished import Invoked
 from haneul.base.scope import Scope
 from haneul.base.trace import Trace
 
-from .records import Function
+from .records import Function, Settings
 
 
 class Dressing(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,12 +61,14 @@ class LogRenderer(Protocol):
     An invocation's log is start, the function's lines, lines of Dress.failure, end, report.
     """
 
-    def start(self, request_id: str, version: str) -> list[str]: ...
+    def start(self, settings: Settings, at_ms: int, request_id: str, version: str) -> list[str]: ...
 
-    def end(self, request_id: str) -> list[str]: ...
+    def end(self, settings: Settings, request_id: str) -> list[str]: ...
 
-    def report(self, request_id: str, invoked: Invoked, trace: Trace | None) -> list[str]:
-        """trace: when the function's own setting asks for traces, else None."""
+    def report(
+        self, settings: Settings, at_ms: int, request_id: str, invoked: Invoked, trace: Trace | None
+    ) -> list[str]:
+        """settings: they say in what form, and how much. trace: when the function's own setting asks for traces, else None."""
         ...
 
 

@@ -172,7 +172,7 @@ class Invoker:
         if request.tail:
             journal.begin_tail()
         trace = child_of(request.trace, self._env, hops=1)
-        journal.write(self._renderer.start(request.request_id, route.version))
+        journal.write(self._renderer.start(function.settings, self._env.now_ms(), request.request_id, route.version))
         context = route.context
         if request.client_context:
             context = {**context, "client_context": request.client_context}
@@ -224,7 +224,9 @@ class Invoker:
         trace = child_of(request.trace, self._env)
         if request.tail:
             outfit.journal.begin_tail()
-        outfit.journal.write(self._renderer.start(request.request_id, route.version))
+        outfit.journal.write(
+            self._renderer.start(route.function.settings, self._env.now_ms(), request.request_id, route.version)
+        )
         return self._finish(route, request, started_ms, trace, outfit, outcome, start="exec", init_us=None, init=True)
 
     def _finish(
@@ -277,9 +279,15 @@ class Invoker:
             log_group=outfit.log_group,
             log_stream=outfit.log_stream,
         )
-        journal.write(self._renderer.end(request.request_id))
+        journal.write(self._renderer.end(settings, request.request_id))
         journal.write(
-            self._renderer.report(request.request_id, invoked, trace if settings.tracing == "active" else None)
+            self._renderer.report(
+                settings,
+                self._env.now_ms(),
+                request.request_id,
+                invoked,
+                trace if settings.tracing == "active" else None,
+            )
         )
         tail = journal.end_tail() if request.tail else b""
         journal.flush()
