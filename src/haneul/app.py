@@ -23,9 +23,10 @@ from haneul.console.admin import AdminFace, is_admin
 from haneul.console.answers import make_answers
 from haneul.engines import Engines
 from haneul.gateway.http import Request, Response
-from haneul.gateway.router import Router
+from haneul.gateway.router import Choice, Router
 from haneul.gateway.server import Server
 from haneul.gateway.tls import make_context
+from haneul.gateway.visitors import ClosedDoor, from_elsewhere
 from haneul.rooms import Files, Rooms, build_rooms
 from haneul.sandbox.choose import make_sandbox
 from haneul.storage.directory import OwnerLock, make_directory, sync
@@ -190,8 +191,13 @@ class Cloud:
         await rooms.start()
         aws = AwsFace(rooms.engines, self.config, self.env, self.log, rooms.observer)
         admin = AdminFace(make_answers(self), token=await self._admin_token())
-        self._router = Router([(is_admin, admin)], default=aws)
+        self._router = Router([*self._closed_door(), (is_admin, admin)], default=aws)
         self._decided.set()
+
+    def _closed_door(self) -> list[Choice]:
+        """In developer mode, where nobody needs a key: what keeps the web pages that a developer visits out."""
+        domain = self.config.domain
+        return [] if self.config.secure else [(lambda request: from_elsewhere(request, domain), ClosedDoor())]
 
     async def _admin_token(self) -> str | None:
         """In secure mode: root's keys and the admin token lie in the data folder, readable by its owner only."""
