@@ -116,18 +116,24 @@ async def test_nothing_of_another_function_is_left(rig: Rig) -> None:
 
 
 def _sandboxed() -> set[int]:
-    """Processes that live below this one and are the first of a pid namespace, or in one with it."""
+    """Processes that descend from this one and are in a pid namespace of their own."""
     found = set()
     own = os.readlink("/proc/self/ns/pid")
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                command = (entry / "cmdline").read_bytes()
-                if b"haneul.sandbox import zygote" in command and os.readlink(entry / "ns" / "pid") != own:
+                if os.readlink(entry / "ns" / "pid") != own and _descends(int(entry.name)):
                     found.add(int(entry.name))
             except OSError:
                 continue
     return found
+
+
+def _descends(pid: int) -> bool:
+    """Whether this process is among the ancestors: another worker's sandboxes are none of ours."""
+    while pid > 1 and pid != os.getpid():
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return pid == os.getpid()
 
 
 def _new(before: set[int]) -> set[int]:
