@@ -53,9 +53,15 @@ class StreamLog:
                 {"time": round(self._env.now(), 3), "level": level, "event": event, **facts}, enc_hook=str
             ).decode()
         else:
-            line = f"{level:7} {event}" + "".join(f" {name}={value}" for name, value in facts.items())
+            line = f"{level:7} {event}" + "".join(f" {name}={_plain(value)}" for name, value in facts.items())
         self._stream.write(line + "\n")
         self._stream.flush()
+
+
+def _plain(value: Any) -> str:
+    """As it is when it is one printable word, else quoted: what a client wrote can forge neither lines nor colours."""
+    text = str(value)
+    return text if text and text.isprintable() and " " not in text else msgspec.json.encode(text).decode()
 
 
 class SilentLog:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from haneul.base import ids, limits
 from haneul.base.config import Config
 from haneul.base.env import Env
-from haneul.base.errors import Failure, TooLarge
+from haneul.base.errors import Damaged, Failure, TooLarge, Unavailable
 from haneul.base.finished import Finished, Observer, Requested
 from haneul.base.log import Log
 from haneul.base.scope import Scope
@@ -265,7 +265,7 @@ class AwsFace:
             error = worded(error, _family(name, protocol))
         elif isinstance(error, TooLarge) and error.noun == "request body":
             error = AwsError("RequestEntityTooLargeException", f"The request body is too large: {error.reason}", 413)
-        elif not isinstance(error, AwsError | Failure):
+        elif isinstance(error, Damaged | Unavailable) or not isinstance(error, AwsError | Failure):
             self._log.error(
                 "request failed",
                 service=name,
