@@ -92,6 +92,7 @@ def test_doctor_names_the_tier() -> None:
     facts = json.loads(done.stdout)
     assert facts["sandbox tier"] in ("strict", "userns", "landlock", "process")
     assert facts["runtimes"]
+    assert facts["Lambda's Python"].startswith("python3.9") and "python3.14" in facts["Lambda's Python"]
 
 
 def test_everything_is_there_after_a_restart_and_gone_after_a_reset(tmp_path: Path) -> None:

@@ -13,6 +13,9 @@ from haneul.base.env import RealEnv
 from haneul.base.errors import Failure
 from haneul.base.log import SilentLog
 from haneul.sandbox.choose import make_sandbox
+from haneul.sandbox.interpreters import can_import_provided, choose_runtime
+
+LAMBDA_PYTHONS = tuple(f"python3.{minor}" for minor in range(9, 15))
 
 
 def examine(tier: str) -> dict[str, Any]:
@@ -28,6 +31,13 @@ def examine(tier: str) -> dict[str, Any]:
     except Failure as error:
         facts.update({"sandbox tier": "none", "reasons": [str(error)]})
     return facts
+
+
+def _served(runtime: str, chosen: tuple[str, str]) -> str:
+    """Which interpreter serves a runtime: "python3.14 by python3.13"; whether it lacks the provided boto3."""
+    interpreter, _ = chosen
+    text = runtime if interpreter == runtime else f"{runtime} by {interpreter}"
+    return text if can_import_provided(interpreter) else f"{text} without boto3"
 
 
 def _is_root() -> bool:
@@ -53,5 +63,8 @@ async def _probe(tier: str) -> dict[str, Any]:
         "system calls filtered": known.syscalls_filtered,
         "snapshots": known.snapshots,
         "runtimes": known.runtimes,
+        "Lambda's Python": ", ".join(
+            map(_served, LAMBDA_PYTHONS, map(choose_runtime(sandbox, strict=False), LAMBDA_PYTHONS))
+        ),
         "reasons": list(known.reasons),
     }
