@@ -146,6 +146,11 @@ def encryption(description: Description) -> dict[str, Any]:
     }
 
 
+def written(made: Object) -> Output:
+    """What PutObject answers."""
+    return {"ETag": quoted(made.etag), **checksums(made), **encryption(made.description)}
+
+
 def facts(found: Object) -> Output:
     """Members that GetObject and HeadObject share."""
     description = found.description

@@ -12,7 +12,7 @@ from haneul.engines.objects.conditions import NO_CONDITIONS, Conditions, slice_o
 from haneul.engines.objects.records import UNVERSIONED, Object, Part
 from haneul.gateway.http import FileSlice
 
-from .describing import checksums, described, encryption, facts, quoted, seconds
+from .describing import checksums, described, facts, quoted, seconds, written
 from .digests import DEFAULT, claimed, in_words, members_of
 from .errors import NO_SUCH_KEY, PRECONDITION, invalid_request, no_such_version
 from .names import origin
@@ -46,7 +46,7 @@ async def put_object(engines: Engines, call: Call) -> Output:
         )
     except Invalid as error:
         raise in_words(error) from error
-    return {"ETag": quoted(made.etag), **checksums(made), **encryption(made.description)}
+    return written(made)
 
 
 async def get_object(engines: Engines, call: Call) -> Output:
