@@ -204,6 +204,9 @@ class _GroupV1:
             _write(f"{self._paths['memory']}/memory.memsw.limit_in_bytes", limit)
 
     def limit_cpu(self, memory_mb: int) -> None:
+        # Period first: the kernel refuses a quota above it. Short periods, as on Lambda: a small function that has used
+        # up its share waits milliseconds for the next, not the kernel's default of a tenth of a second.
+        _write(f"{self._paths['cpu']}/cpu.cfs_period_us", str(CPU_PERIOD_US))
         _write(f"{self._paths['cpu']}/cpu.cfs_quota_us", str(quota_us(memory_mb)))
 
     def freeze(self) -> None:

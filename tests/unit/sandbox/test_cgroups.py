@@ -19,7 +19,7 @@ def _with_files(path: Path, *names: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("memory_mb", "quota"), [(128, 7_235), (1_769, 100_000), (10_240, 578_858), (1, 1_000)])
+@pytest.mark.parametrize(("memory_mb", "quota"), [(128, 1_447), (1_769, 20_000), (10_240, 115_771), (1, 1_000)])
 def test_the_cpu_follows_the_memory(memory_mb: int, quota: int) -> None:
     assert cgroups.quota_us(memory_mb) == quota
 
@@ -37,7 +37,7 @@ def test_version_2_limits_are_written_where_the_kernel_reads_them(tmp_path: Path
     assert read == {
         "memory.max": str(640 << 20),
         "memory.swap.max": "0",
-        "cpu.max": "100000 100000",
+        "cpu.max": "20000 20000",
         "cgroup.freeze": "1",
     }
 
