@@ -29,7 +29,10 @@ asyncio.run(main())
 
 
 def _groups() -> set[str]:
-    return {os.fspath(path) for path in GROUPS.rglob("haneul-*")}
+    # os.walk and not rglob: another worker's groups may go while this one looks.
+    return {
+        os.path.join(top, name) for top, names, _ in os.walk(GROUPS) for name in names if name.startswith("haneul-")
+    }
 
 
 def _sandboxd() -> set[int]:

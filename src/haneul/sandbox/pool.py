@@ -9,7 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from haneul.base.limits import SANDBOX_POOL_IDLE_S, SANDBOX_ZYGOTE_AGE_MAX_S, SANDBOX_ZYGOTE_FORKS_MAX
+from haneul.base.limits import (
+    SANDBOX_POOL_IDLE_S,
+    SANDBOX_POOL_REST_MAX_S,
+    SANDBOX_POOL_REST_S,
+    SANDBOX_ZYGOTE_AGE_MAX_S,
+    SANDBOX_ZYGOTE_FORKS_MAX,
+)
 
 from . import wire
 from .slots import Slot
@@ -153,6 +159,8 @@ class Pool:
         self._ready: deque[Cell] = deque()
         self._clock = clock
         self._used = clock()
+        self._lost = 0
+        self._rest_until = 0.0
 
     def __len__(self) -> int:
         return len(self._ready)
@@ -160,7 +168,7 @@ class Pool:
     @property
     def short(self) -> bool:
         """Whether one more should be made."""
-        return len(self._ready) + len(self.coming) < self.size
+        return len(self._ready) + len(self.coming) < self.size and self._clock() >= self._rest_until
 
     @property
     def idle(self) -> bool:
@@ -175,10 +183,16 @@ class Pool:
     def take(self) -> Cell | None:
         """The oldest ready sandbox."""
         self._used = self._clock()
-        return self._ready.popleft() if self._ready else None
+        if self._ready:
+            self._lost = 0
+            return self._ready.popleft()
+        return None
 
     def discard(self, cell: Cell) -> None:
-        """It died, or is not wanted any more."""
+        """It died before anybody asked for it. Each time in a row the next is made after twice as long a rest, so that
+        a machine on which they cannot live is not kept busy making them."""
+        self._rest_until = self._clock() + min(SANDBOX_POOL_REST_S * 2**self._lost, SANDBOX_POOL_REST_MAX_S)
+        self._lost = min(self._lost + 1, 16)
         self.coming.discard(cell.serial)
         with contextlib.suppress(ValueError):
             self._ready.remove(cell)
